@@ -171,13 +171,15 @@ def _fitting(name: str, value: Tensor, series: Array) -> Array:
     array = _to_jax_array(value)
     if array.ndim == 0 or array.shape[-1] != series.shape[-1]:
         raise ValueError(
-            f"{name} must have one value for each of the {series.shape[-1]} frames on its last axis, and has shape {array.shape}"
+            f"{name} must have one value for each of the {series.shape[-1]} frames on its last axis, "
+            f"and has shape {array.shape}"
         )
     try:
         jnp.broadcast_shapes(array.shape[:-1], series.shape[:-2])
     except ValueError:
         raise ValueError(
-            f"the leading axes of {name} {array.shape[:-1]} must broadcast with those of time_series {series.shape[:-2]}"
+            f"the leading axes of {name} {array.shape[:-1]} must broadcast with those of time_series "
+            f"{series.shape[:-2]}"
         ) from None
     missing = series.ndim - 1 - array.ndim
     return array.reshape((1,) * max(missing, 0) + array.shape)
