@@ -1,5 +1,6 @@
-"""Model families of functional connectomics, with fit and score."""
+"""Model families of functional connectomics: each has ``fit``, results ending in ``_``, and ``score``."""
 
 from conn.models._version import __version__
+from conn.models.community import DynamicCommunityModel
 
-__all__ = ["__version__"]
+__all__ = ["DynamicCommunityModel", "__version__"]
