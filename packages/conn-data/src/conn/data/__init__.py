@@ -1,5 +1,28 @@
 """Data sets, readers and simulators for functional connectomics, without JAX or torch."""
 
 from conn.data._version import __version__
+from conn.data.atlas import load_schaefer, region_networks
+from conn.data.errors import DataError, DataUnavailableError
+from conn.data.msc import fetch_msc, verify_msc
+from conn.data.provenance import Provenance
+from conn.data.readers import read_1d, read_motion
+from conn.data.scans import ScanSet
+from conn.data.selection import parse_sessions
+from conn.data.simulate import SimulatedCohort, simulate_cohort
 
-__all__ = ["__version__"]
+__all__ = [
+    "DataError",
+    "DataUnavailableError",
+    "Provenance",
+    "ScanSet",
+    "SimulatedCohort",
+    "__version__",
+    "fetch_msc",
+    "load_schaefer",
+    "parse_sessions",
+    "read_1d",
+    "read_motion",
+    "region_networks",
+    "simulate_cohort",
+    "verify_msc",
+]

@@ -1,0 +1,51 @@
+"""Where data lie on this computer: the user's data folder and the per-user cache."""
+
+import os
+from pathlib import Path
+
+from conn.data.errors import DataError
+
+__all__ = ["cache_folder", "data_folder"]
+
+
+def data_folder(data_dir: str | Path | None = None) -> Path | None:
+    """Return the folder of data that the user already has, or None.
+
+    Parameters
+    ----------
+    data_dir : path, default None
+        The folder; None takes the one named by the environment variable ``CONN_DATA_DIR``.
+
+    Raises
+    ------
+    DataError
+        If what is named is not a folder.
+    """
+    named_by = "data_dir"
+    if data_dir is None:
+        named_by = "CONN_DATA_DIR"
+        data_dir = os.environ.get("CONN_DATA_DIR") or None
+    if data_dir is None:
+        return None
+    folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{named_by} names {folder}, which is not a folder")
+    return folder
+
+
+def cache_folder(cache_dir: str | Path | None = None) -> Path:
+    """Return the folder that downloads are kept in; it need not exist yet.
+
+    Parameters
+    ----------
+    cache_dir : path, default None
+        The folder; None takes the one named by the environment variable ``CONN_CACHE_DIR``, and
+        without it the operating system's per-user cache folder.
+    """
+    if cache_dir is None:
+        cache_dir = os.environ.get("CONN_CACHE_DIR") or None
+    if cache_dir is None:
+        import pooch
+
+        cache_dir = pooch.os_cache("conn")
+    return Path(cache_dir).expanduser()

@@ -1,0 +1,378 @@
+"""The minimal Midnight Scan Club data set: found, fetched, checked, read."""
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conn.data.atlas import SCHAEFER_URL, load_schaefer
+from conn.data.download import fetch_files, is_intact
+from conn.data.errors import DataError, DataUnavailableError
+from conn.data.locations import cache_folder, data_folder
+from conn.data.provenance import Provenance, sha256_of_file
+from conn.data.readers import read_1d, read_motion
+from conn.data.registry import RunFiles, load_registry, select_runs
+from conn.data.scans import ScanSet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MSC_COMMIT", "MSC_URL", "fetch_msc", "verify_msc"]
+
+MSC_COMMIT = "4b346577c67e278e0f51b209a83aed87811788c6"
+MSC_URL = f"https://raw.githubusercontent.com/hypercoil/miniMSC/{MSC_COMMIT}"
+_FOLDER = "miniMSC"
+_PACKED = "rest_ses-func01-03.npz"
+_N_REGIONS = 400
+_REPETITION_TIME = 2.2
+
+
+def fetch_msc(
+    *,
+    subjects: Iterable[str] | None = None,
+    sessions: Iterable[int] | None = (1, 2, 3),
+    tasks: Iterable[str] | None = ("rest",),
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    base_url: str = MSC_URL,
+    atlas_base_url: str | None = None,
+    registry: str | Path | None = None,
+    offline: bool = False,
+    progress: bool = True,
+    n_jobs: int = 4,
+    retry_wait: float = 1.0,
+    timeout: float = 30.0,
+    nan_policy: Literal["raise", "mask"] = "raise",
+) -> ScanSet:
+    """Return scans of the minimal Midnight Scan Club data set: 10 people, 10 sessions each.
+
+    The scans are denoised blood-oxygen-level series of the 400 Schaefer parcels (17-network
+    order), one frame every 2.2 s, with a head motion trace each. They are looked for in the
+    user's data folder (``miniMSC/rest_ses-func01-03.npz``, which holds rest of sessions 1 to 3,
+    or the text files of the source below ``miniMSC/``), then in the per-user cache, then in the
+    public repository, from which only the files asked for are fetched, each checked against its
+    registered SHA-256 and size.
+
+    Parameters
+    ----------
+    subjects : iterable of str, default None
+        ``"MSC01"`` to ``"MSC10"``; None takes all.
+    sessions : iterable of int, default (1, 2, 3)
+        1 to 10; None takes all.
+    tasks : iterable of str, default ("rest",)
+        Of ``"rest"``, ``"motor"``, ``"glasslexical"``, ``"memoryfaces"``, ``"memoryscenes"``,
+        ``"memorywords"``; None takes all. Every run of a task is taken.
+    data_dir, cache_dir : path, default None
+        Folders to use in place of those named by ``CONN_DATA_DIR`` and ``CONN_CACHE_DIR``.
+        Files in a data folder are taken as they are, with a note where they differ from the
+        registered ones; files in the cache are always checked.
+    base_url : str, default the public repository at a fixed commit
+        Address below which the files lie.
+    atlas_base_url : str, default None
+        Address of the parcellation's table, for the region labels. None is the authors'
+        repository when `base_url` is the default, and otherwise no address: the labels then come
+        from the data folder or the cache, or are ``parcel-001`` to ``parcel-400``, with a note.
+    registry : path, default None
+        A table of files (``path,sha256,bytes``) in place of the built-in one.
+    offline : bool, default False
+        Whether to refuse rather than use the network.
+    progress : bool, default True
+        Whether to show a progress bar on standard error while downloading.
+    n_jobs : int, default 4
+        Files fetched or read at once.
+    retry_wait, timeout : float, defaults 1.0 and 30.0
+        Seconds before the first further try, and without an answer before a try is given up.
+    nan_policy : {"raise", "mask"}, default "raise"
+        Whether a frame with NaN is refused, or left out through the mask.
+
+    Returns
+    -------
+    ScanSet
+        ``time_series`` is float32 in the source's arbitrary unit, scans in the order subject,
+        session, task, run.
+
+    Raises
+    ------
+    DataError
+        If a subject, session or task is not in the data set, or a file is not what it should be.
+    DataUnavailableError
+        If the files are not at hand offline, or the server fails.
+
+    References
+    ----------
+    Gordon et al. 2017, Neuron 95:791-807. https://doi.org/10.1016/j.neuron.2017.07.011
+    """
+    if n_jobs < 1:
+        raise DataError(f"n_jobs is {n_jobs}, expected at least 1")
+    if nan_policy not in ("raise", "mask"):
+        raise DataError(f"nan_policy {nan_policy!r} is neither 'raise' nor 'mask'")
+    runs, notes = select_runs(
+        load_registry(registry), subjects=subjects, sessions=sessions, tasks=tasks
+    )
+    files = [file for run in runs for file in (run.time_series, run.motion)]
+    own = data_folder(data_dir)
+    own = None if own is None else own / _FOLDER
+    cache = cache_folder(cache_dir) / _FOLDER
+
+    def labels(*, allow_network: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        address = atlas_base_url or (SCHAEFER_URL if base_url == MSC_URL else None)
+        return _region_labels(
+            data_dir=data_dir,
+            cache_dir=cache_dir,
+            base_url=address or SCHAEFER_URL,
+            offline=address is None or not allow_network,
+            retry_wait=retry_wait,
+            timeout=timeout,
+        )
+
+    if own is not None and (own / _PACKED).is_file():
+        packed = _Packed(own / _PACKED)
+        if packed.holds(runs):
+            return packed.scans(runs, labels(allow_network=False), notes)
+    if own is not None and all((own / file.path).is_file() for file in files):
+        differing = sum(not is_intact(file, own) for file in files)
+        if differing:
+            notes += (f"{differing} of {len(files)} files differ from the registered ones",)
+        return _read_runs(
+            runs,
+            own,
+            origin="CONN_DATA_DIR",
+            labels=labels(allow_network=False),
+            notes=notes,
+            n_jobs=n_jobs,
+            nan_policy=nan_policy,
+        )
+    with ThreadPoolExecutor(n_jobs) as executor:
+        intact = list(executor.map(lambda file: is_intact(file, cache), files))
+    missing = [file for file, is_there in zip(files, intact, strict=True) if not is_there]
+    if missing and offline:
+        raise DataUnavailableError(_why_absent(missing, len(files), own, cache))
+    if missing:
+        fetch_files(
+            missing,
+            base_url=base_url,
+            folder=cache,
+            n_jobs=n_jobs,
+            progress=progress,
+            retry_wait=retry_wait,
+            timeout=timeout,
+            title="Midnight Scan Club",
+        )
+    return _read_runs(
+        runs,
+        cache,
+        origin="network" if missing else "cache",
+        labels=labels(allow_network=bool(missing)),
+        notes=notes,
+        n_jobs=n_jobs,
+        nan_policy=nan_policy,
+    )
+
+
+def verify_msc(
+    *,
+    cache_dir: str | Path | None = None,
+    registry: str | Path | None = None,
+    n_jobs: int = 4,
+) -> "pd.DataFrame":
+    """Return the state of every registered file in the cache, hashed anew.
+
+    Parameters
+    ----------
+    cache_dir : path, default None
+        Folder to use in place of the one named by ``CONN_CACHE_DIR``.
+    registry : path, default None
+        A table of files (``path,sha256,bytes``) in place of the built-in one.
+    n_jobs : int, default 4
+        Files hashed at once.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a file, columns ``path`` and ``state``: ``"intact"``, ``"damaged"`` or
+        ``"absent"``.
+
+    Raises
+    ------
+    DataError
+        If a file is there and cannot be read.
+    """
+    import pandas as pd
+
+    cache = cache_folder(cache_dir) / _FOLDER
+    files = load_registry(registry).files
+    with ThreadPoolExecutor(n_jobs) as executor:
+        intact = executor.map(lambda file: is_intact(file, cache), files)
+        states = [
+            "intact" if good else "damaged" if (cache / file.path).exists() else "absent"
+            for file, good in zip(files, intact, strict=True)
+        ]
+    return pd.DataFrame({"path": [file.path for file in files], "state": states})
+
+
+def _why_absent(missing: Sequence, n_files: int, own: Path | None, cache: Path) -> str:
+    places = f"the cache {cache}"
+    if own is not None and (own / _PACKED).is_file():
+        places = f"{own / _PACKED} (rest of sessions 1 to 3 only) and {places}"
+    elif own is not None:
+        places = f"{own} and {places}"
+    return (
+        f"{len(missing)} of {n_files} files are not in {places}, and offline was asked for; "
+        f"the first is {missing[0].path}"
+    )
+
+
+def _region_labels(**where) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels, and a note when they are substitutes."""
+    try:
+        return tuple(load_schaefer(_N_REGIONS, 17, **where)["label"]), ()
+    except DataUnavailableError:
+        labels = tuple(f"parcel-{number:03d}" for number in range(1, _N_REGIONS + 1))
+        note = "the Schaefer table was not at hand: regions are numbered and have no network"
+        return labels, (note,)
+
+
+def _provenance(origin: str, checksums: dict[str, str], notes: tuple[str, ...]) -> Provenance:
+    return Provenance(
+        dataset="msc",
+        source="https://github.com/hypercoil/miniMSC",
+        version=f"commit {MSC_COMMIT}",
+        licence=(
+            "the source names none; derived from OpenNeuro ds000224, dedicated to the public "
+            "domain. Do not redistribute without checking"
+        ),
+        citation="Gordon et al. 2017, Neuron 95:791-807, doi:10.1016/j.neuron.2017.07.011",
+        origin=origin,
+        checksums=checksums,
+        notes=notes,
+    )
+
+
+def _table(runs: Sequence[RunFiles], n_frames: Sequence[int]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "subject": [run.subject for run in runs],
+            "session": [run.session for run in runs],
+            "task": [run.task for run in runs],
+            "run": [run.run for run in runs],
+            "n_frames": list(n_frames),
+        }
+    )
+
+
+def _read_runs(
+    runs: Sequence[RunFiles],
+    folder: Path,
+    *,
+    origin: str,
+    labels: tuple[tuple[str, ...], tuple[str, ...]],
+    notes: tuple[str, ...],
+    n_jobs: int,
+    nan_policy: Literal["raise", "mask"],
+) -> ScanSet:
+    def read(run: RunFiles) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        series = read_1d(folder / run.time_series.path, nan_policy=nan_policy)
+        if series.shape[0] != _N_REGIONS:
+            raise DataError(
+                f"{folder / run.time_series.path} has {series.shape[0]} parcels, its neighbours "
+                f"have {_N_REGIONS}"
+            )
+        motion = read_motion(folder / run.motion.path, n_frames=series.shape[1])
+        return series.astype(np.float32), motion.astype(np.float32)
+
+    with ThreadPoolExecutor(n_jobs) as executor:
+        scans = list(executor.map(read, runs))
+    lengths = [motion.size for _, motion in scans]
+    shape = (len(scans), max(lengths))
+    time_series = np.zeros((shape[0], _N_REGIONS, shape[1]), dtype=np.float32)
+    motion = np.zeros(shape, dtype=np.float32)
+    mask = np.zeros(shape, dtype=bool)
+    for scan, (series, trace) in enumerate(scans):
+        usable = np.isfinite(series).all(axis=0)
+        time_series[scan, :, : trace.size] = np.where(usable, series, 0)
+        motion[scan, : trace.size] = trace
+        mask[scan, : trace.size] = usable
+        if not usable.any():
+            raise DataError(f"{folder / runs[scan].time_series.path} has NaN in every frame")
+    checksums = {
+        file.path: file.sha256 if origin != "CONN_DATA_DIR" else sha256_of_file(folder / file.path)
+        for run in runs
+        for file in (run.time_series, run.motion)
+    }
+    return ScanSet(
+        time_series=time_series,
+        mask=mask,
+        motion=motion,
+        table=_table(runs, lengths),
+        region_labels=labels[0],
+        repetition_time=_REPETITION_TIME,
+        provenance=_provenance(origin, checksums, notes + labels[1]),
+    )
+
+
+class _Packed:
+    """The resting scans of sessions 1 to 3 in one file, as some data folders hold them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        subjects, sessions = self._read("subject"), self._read("session")
+        if subjects.ndim != 1 or subjects.shape != sessions.shape or subjects.dtype.kind != "U":
+            raise DataError(f"{path}: subject and session are not lists of names of one length")
+        names = zip(subjects.tolist(), sessions.tolist(), strict=True)
+        self._rows = {
+            (subject.removeprefix("sub-"), session.removeprefix("ses-func")): row
+            for row, (subject, session) in enumerate(names)
+        }
+
+    def holds(self, runs: Sequence[RunFiles]) -> bool:
+        return all(
+            run.task == "rest" and run.run == 1 and self._key(run) in self._rows for run in runs
+        )
+
+    def scans(
+        self,
+        runs: Sequence[RunFiles],
+        labels: tuple[tuple[str, ...], tuple[str, ...]],
+        notes: tuple[str, ...],
+    ) -> ScanSet:
+        rows = [self._rows[self._key(run)] for run in runs]
+        series, motion = self._read("time_series"), self._read("relrms")
+        if series.ndim != 3 or series.shape[:2] != (len(self._rows), _N_REGIONS):
+            raise DataError(
+                f"{self._path}: time_series has shape {series.shape}, expected "
+                f"({len(self._rows)}, {_N_REGIONS}, frame)"
+            )
+        if motion.shape != (series.shape[0], series.shape[2]):
+            raise DataError(f"{self._path}: relrms has shape {motion.shape}, not (scan, frame)")
+        n_frames = series.shape[2]
+        return ScanSet(
+            time_series=series[rows].astype(np.float32, copy=False),
+            mask=np.ones((len(rows), n_frames), dtype=bool),
+            motion=motion[rows],
+            table=_table(runs, [n_frames] * len(rows)),
+            region_labels=labels[0],
+            repetition_time=_REPETITION_TIME,
+            provenance=_provenance(
+                "CONN_DATA_DIR", {_PACKED: sha256_of_file(self._path)}, notes + labels[1]
+            ),
+        )
+
+    @staticmethod
+    def _key(run: RunFiles) -> tuple[str, str]:
+        return run.subject, f"{run.session:02d}"
+
+    def _read(self, name: str) -> NDArray:
+        try:
+            with np.load(self._path, allow_pickle=False) as packed:
+                return packed[name]
+        except KeyError as error:
+            raise DataError(f"{self._path} has no array {name!r}") from error
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{self._path} cannot be read: {error}") from error

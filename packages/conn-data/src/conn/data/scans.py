@@ -1,0 +1,234 @@
+"""The container that every loader of scans returns: series, mask, motion, table, labels."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conn.data.errors import DataError
+from conn.data.provenance import Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ScanSet"]
+
+_COLUMNS = ("subject", "session", "task", "run", "n_frames")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScanSet:
+    """Scans of one parcellation, with what is known about each.
+
+    Scans may differ in length: `time_series` is as long as the longest one, and `mask` says
+    which frames are measured. Frames outside the mask hold zeros; nothing that is computed from
+    them means anything.
+
+    Parameters
+    ----------
+    time_series : array, shape (scan, region, frame), float32 or float64
+        Finite everywhere, in the unit of the source.
+    mask : array, shape (scan, frame), bool
+        True where a frame was measured and may be used.
+    motion : array, shape (scan, frame), or None
+        Relative root-mean-square head motion in millimetres; the first frame's is 0.
+    table : pandas.DataFrame
+        One row a scan, columns ``subject`` (str), ``session`` (int), ``task`` (str), ``run``
+        (int) and ``n_frames`` (int, the scan's length before any frame was masked).
+    region_labels : tuple of str
+        One unique label a region.
+    repetition_time : float
+        Seconds from a frame to the next.
+    provenance : Provenance
+        Source, version, licence, citation, checksums.
+
+    Raises
+    ------
+    DataError
+        If shapes, types or lengths do not fit together, a value is not finite, a frame outside
+        the mask is not zero, or a label is used twice. A constant region is let through.
+    """
+
+    time_series: NDArray[np.floating]
+    mask: NDArray[np.bool_]
+    motion: NDArray[np.floating] | None
+    table: "pd.DataFrame"
+    region_labels: tuple[str, ...]
+    repetition_time: float
+    provenance: Provenance
+
+    _per_scan: ClassVar[tuple[str, ...]] = ("time_series", "mask", "motion")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "region_labels", tuple(self.region_labels))
+        object.__setattr__(self, "table", self.table.reset_index(drop=True))
+        self._check_series()
+        self._check_mask()
+        self._check_motion()
+        self._check_table()
+        self._check_labels()
+        if not (np.isfinite(self.repetition_time) and self.repetition_time > 0):
+            raise DataError(f"repetition_time {self.repetition_time} is not a positive number")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the scans come from a simulator."""
+        return self.provenance.origin == "simulated"
+
+    @property
+    def n_scans(self) -> int:
+        """Number of scans."""
+        return self.time_series.shape[0]
+
+    @property
+    def n_regions(self) -> int:
+        """Number of regions."""
+        return self.time_series.shape[1]
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Network of each region, read from its label (see `region_networks`)."""
+        from conn.data.atlas import region_networks
+
+        return region_networks(self.region_labels)
+
+    def select(
+        self,
+        *,
+        subjects: Iterable[str] | None = None,
+        sessions: Iterable[int] | None = None,
+        tasks: Iterable[str] | None = None,
+    ) -> Self:
+        """Return the scans of some subjects, sessions and tasks, in the order they stand here.
+
+        Parameters
+        ----------
+        subjects, tasks : iterable of str, default None
+            Names to keep; None keeps all.
+        sessions : iterable of int, default None
+            Session numbers to keep; None keeps all.
+
+        Returns
+        -------
+        ScanSet
+            Of the same class. The frame axis keeps its length.
+
+        Raises
+        ------
+        DataError
+            If a name or number is in no scan, or no scan has all that was asked for.
+        """
+        keep = np.ones(self.n_scans, dtype=bool)
+        for column, asked in (("subject", subjects), ("session", sessions), ("task", tasks)):
+            if asked is None:
+                continue
+            wanted = [asked] if isinstance(asked, str) else list(asked)
+            present = set(self.table[column])
+            for value in wanted:
+                if value not in present:
+                    known = ", ".join(str(item) for item in sorted(present))
+                    raise DataError(f"no scan has {column} {value!r}; there are {known}")
+            keep &= self.table[column].isin(wanted).to_numpy()
+        if not keep.any():
+            raise DataError("no scan has the subjects, sessions and tasks asked for together")
+        changes: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[keep]
+            for name in self._per_scan
+        }
+        return replace(self, table=self.table[keep], **changes)
+
+    def describe(self) -> str:
+        """Return what the set holds and where it comes from, as text of a few lines."""
+        table = self.table
+        lengths = table["n_frames"]
+        frames = (
+            f"{lengths.min()}"
+            if lengths.min() == lengths.max()
+            else f"{lengths.min()} to {lengths.max()}"
+        )
+        shown = {
+            column: ", ".join(str(item) for item in sorted(table[column].unique()))
+            for column in ("subject", "session", "task")
+        }
+        lines = [
+            f"{self.n_scans} {'simulated ' if self.simulated else ''}scans: {self.n_regions} "
+            f"regions, {frames} frames, one every {self.repetition_time:g} s",
+            f"subjects   {shown['subject']}",
+            f"sessions   {shown['session']}",
+            f"tasks      {shown['task']}",
+        ]
+        unused = int(lengths.sum() - self.mask.sum())
+        if unused:
+            lines.append(f"masked     {unused} measured frames are marked as not usable")
+        if self.motion is not None:
+            mean = float(self.motion[self.mask].mean())
+            lines.append(f"motion     mean relative RMS {mean:.3f} mm")
+        return "\n".join(lines) + "\n" + self.provenance.describe()
+
+    def __repr__(self) -> str:
+        shape = " x ".join(str(length) for length in self.time_series.shape)
+        return f"{type(self).__name__}({self.provenance.dataset}, scan x region x frame = {shape})"
+
+    def _check_series(self) -> None:
+        series = self.time_series
+        if not isinstance(series, np.ndarray) or series.dtype not in (np.float32, np.float64):
+            raise DataError("time_series must be a float32 or float64 array")
+        if series.ndim != 3 or 0 in series.shape:
+            raise DataError(
+                f"time_series has shape {series.shape}, expected (scan, region, frame), none empty"
+            )
+        bad = np.flatnonzero(~np.isfinite(series).all(axis=(1, 2)))
+        if bad.size:
+            raise DataError(f"time_series of scan {bad[0]} has values that are not finite")
+
+    def _check_mask(self) -> None:
+        expected = (self.time_series.shape[0], self.time_series.shape[2])
+        if not isinstance(self.mask, np.ndarray) or self.mask.dtype != np.bool_:
+            raise DataError("mask must be an array of bool")
+        if self.mask.shape != expected:
+            raise DataError(f"mask has shape {self.mask.shape}, expected (scan, frame) {expected}")
+        empty = np.flatnonzero(~self.mask.any(axis=1))
+        if empty.size:
+            raise DataError(f"scan {empty[0]} has no usable frame")
+        outside = (self.time_series != 0).any(axis=1) & ~self.mask
+        if outside.any():
+            scan, frame = np.argwhere(outside)[0]
+            raise DataError(f"scan {scan}, frame {frame} lies outside the mask and is not zero")
+
+    def _check_motion(self) -> None:
+        if self.motion is None:
+            return
+        if self.motion.shape != self.mask.shape:
+            raise DataError(
+                f"motion has shape {self.motion.shape}, expected (scan, frame) {self.mask.shape}"
+            )
+        if not (np.isfinite(self.motion).all() and (self.motion >= 0).all()):
+            raise DataError("motion must be finite and not negative (millimetres)")
+
+    def _check_table(self) -> None:
+        missing = [column for column in _COLUMNS if column not in self.table.columns]
+        if missing:
+            raise DataError(f"table has no column {', '.join(missing)}")
+        if len(self.table) != self.n_scans:
+            raise DataError(f"table has {len(self.table)} rows for {self.n_scans} scans")
+        twice = self.table.duplicated(list(_COLUMNS[:-1]))
+        if twice.any():
+            raise DataError(f"table names the scan of row {int(twice.to_numpy().argmax())} twice")
+        lengths = self.table["n_frames"].to_numpy()
+        beyond = self.mask & (np.arange(self.mask.shape[1]) >= lengths[:, None])
+        if beyond.any():
+            scan = int(np.argwhere(beyond)[0, 0])
+            raise DataError(
+                f"scan {scan} has usable frames beyond its length of {lengths[scan]} frames"
+            )
+
+    def _check_labels(self) -> None:
+        if len(self.region_labels) != self.n_regions:
+            raise DataError(f"{len(self.region_labels)} region labels for {self.n_regions} regions")
+        seen: set[str] = set()
+        for label in self.region_labels:
+            if label in seen:
+                raise DataError(f"region label {label!r} is used twice")
+            seen.add(label)
