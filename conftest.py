@@ -1,0 +1,75 @@
+"""What every test is held to: no skip without a listed reason, no missing data where it is required."""
+
+import os
+import re
+
+import pytest
+
+MISSING_DATA = "CONN_DATA_DIR"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("allowed_skips", "reasons (regular expressions) for which a test may be skipped", type="linelist")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SKIPS] = {}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    accelerator = os.environ.get("CONN_ACCELERATOR", "cpu")
+    if item.get_closest_marker("gpu") and accelerator == "cpu":
+        pytest.skip("no accelerator was asked for")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if report.skipped and _reason(report).startswith(MISSING_DATA) and os.environ.get("CONN_REQUIRE_DATA") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"{_reason(report)}, and CONN_REQUIRE_DATA=1 says that the data must be there"
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note(report)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if hasattr(session.config, "workerinput"):
+        return
+    allowed = [re.compile(pattern) for pattern in session.config.getini("allowed_skips")]
+    unlisted = {
+        place: reason for place, reason in _SEEN.items() if not any(pattern.fullmatch(reason) for pattern in allowed)
+    }
+    session.config.stash[_SKIPS] = unlisted
+    if unlisted and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    unlisted = config.stash[_SKIPS]
+    if unlisted:
+        terminalreporter.section("skips whose reason is not listed under allowed_skips", red=True)
+        for place, reason in unlisted.items():
+            terminalreporter.line(f"{place}: {reason}")
+
+
+_SKIPS = pytest.StashKey[dict[str, str]]()
+_SEEN: dict[str, str] = {}
+
+
+def _note(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _SEEN[report.nodeid] = _reason(report)
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)

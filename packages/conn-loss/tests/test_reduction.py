@@ -1,0 +1,59 @@
+import hypothesis.extra.numpy as hnp
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from conn.loss import Reduction, mean_scalarise, sum_scalarise, vnorm_scalarise
+
+matrices = hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32))
+
+
+@settings(max_examples=25, deadline=None)
+@given(matrices)
+def test_reductions_agree_with_numpy(x):
+    np.testing.assert_allclose(sum_scalarise(axis=0)(x), x.sum(0), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(mean_scalarise()(x), x.mean(), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(vnorm_scalarise(axis=-1)(x), np.linalg.norm(x, axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(vnorm_scalarise(p=3, axis=0)(x), np.linalg.norm(x, 3, axis=0), rtol=1e-4)
+
+
+def test_an_outer_reduction_sees_what_the_inner_one_leaves():
+    x = jnp.arange(6.0).reshape(2, 3)
+    nested = mean_scalarise(inner=vnorm_scalarise(axis=-1))
+    assert float(nested(x)) == pytest.approx(np.linalg.norm(x, axis=-1).mean())
+    kept = mean_scalarise(axis=-1, inner=sum_scalarise(axis=0, keepdims=True))
+    assert kept(x).shape == (1,)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_a_norm_neither_underflows_nor_overflows(scale):
+    np.testing.assert_allclose(vnorm_scalarise()(jnp.array([3.0, 4.0]) * scale), 5 * scale, rtol=1e-6)
+
+
+def test_the_norm_of_zero_has_a_finite_gradient():
+    value, gradient = jax.value_and_grad(vnorm_scalarise(p=2))(jnp.zeros(3))
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
+def test_the_gradient_of_a_norm_agrees_with_finite_differences(p):
+    norm = vnorm_scalarise(p=p)
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(0).standard_normal(5))
+        check_grads(norm, (x,), order=1, modes=("rev",), eps=1e-6)
+
+
+def test_an_order_below_one_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        vnorm_scalarise(p=0.5)
+
+
+def test_equal_reductions_are_equal_so_that_jit_compiles_once():
+    assert mean_scalarise(inner=vnorm_scalarise(p=2)) == mean_scalarise(inner=vnorm_scalarise(p=2))
+    assert isinstance(hash(mean_scalarise()), int)
+    assert mean_scalarise() != Reduction(mean_scalarise().reduce, axis=0)
