@@ -1,0 +1,85 @@
+"""Sphinx settings: numpydoc and MyST pages, a gallery that runs, warnings as errors."""
+
+import os
+import sys
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from gallery_scraper import FigureScraper
+from op_matrix import write_op_matrix
+
+project = "conn"
+author = "The conn developers"
+copyright = "The conn developers"  # Sphinx wants this name
+release = version("conn-functional")
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build", "_templates", "examples", "gallery/*.py", "gallery/*.ipynb", "gallery/*.md5"]
+templates_path = ["_templates"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+# Other projects' indexes are only asked for on request: without a network the request fails, and the build with it.
+intersphinx_mapping = (
+    {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "jax": ("https://docs.jax.dev/en/latest", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+    }
+    if os.environ.get("CONN_DOCS_LINK")
+    else {}
+)
+
+html_theme = "furo"
+html_title = "conn"
+html_static_path = ["_static"]
+
+
+def warnings_are_errors(gallery_conf: dict, fname: str) -> None:
+    """Python's warnings inside an example are errors too; Sphinx's -W does not see them."""
+    warnings.simplefilter("error")
+
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/(plot_|demo)",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": (FigureScraper(),),
+    "reset_modules": (warnings_are_errors,),
+    # The demo in the documentation is a short one: epochs enough to see communities form.
+    "reset_argv": lambda gallery_conf, script_vars: (
+        ["--epochs", os.environ.get("CONN_DOCS_EPOCHS", "5"), "--out", str(Path(__file__).parent / "_build" / "demo")]
+        if Path(script_vars["src_file"]).name == "demo.py"
+        else []
+    ),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+}
+
+
+def setup(app):
+    """Render the op matrix before pages are read."""
+    app.connect("builder-inited", write_op_matrix)
