@@ -1,6 +1,5 @@
 """Brings an example's figures into its gallery page."""
 
-
 from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
 
