@@ -6,17 +6,42 @@ Every function is batched over leading axes and works under ``jit``, ``vmap`` an
 from conn.functional._version import __version__
 from conn.functional.covariance import corr, cov
 from conn.functional.engine import PyTree, Tensor, extend_to_max_size
+from conn.functional.filters import (
+    design_sections,
+    ideal_response,
+    product_filter,
+    product_filtfilt,
+    sections_response,
+    sosfilt,
+    sosfiltfilt,
+)
 from conn.functional.graph import (
+    degree,
+    laplacian,
+    strength,
+)
+from conn.functional.modularity import (
     coaffiliation,
+    constant_potts_null,
+    correlation_null,
     girvan_newman_null,
     modularity_matrix,
+    multilayer_modularity,
     relaxed_modularity,
+)
+from conn.functional.network_measures import (
+    assortativity,
+    clustering_coefficient,
+    participation_coefficient,
+    rich_club_coefficient,
+    within_module_z,
 )
 from conn.functional.parameters import (
     MappedLogits,
     MappedParameter,
     ProbabilitySimplexParameter,
 )
+from conn.functional.shortest_paths import global_efficiency, local_efficiency, shortest_path_length
 
 __all__ = [
     "MappedLogits",
@@ -25,11 +50,32 @@ __all__ = [
     "PyTree",
     "Tensor",
     "__version__",
+    "assortativity",
+    "clustering_coefficient",
     "coaffiliation",
+    "constant_potts_null",
     "corr",
+    "correlation_null",
     "cov",
+    "degree",
+    "design_sections",
     "extend_to_max_size",
     "girvan_newman_null",
+    "global_efficiency",
+    "ideal_response",
+    "laplacian",
+    "local_efficiency",
     "modularity_matrix",
+    "multilayer_modularity",
+    "participation_coefficient",
+    "product_filter",
+    "product_filtfilt",
     "relaxed_modularity",
+    "rich_club_coefficient",
+    "sections_response",
+    "shortest_path_length",
+    "sosfilt",
+    "sosfiltfilt",
+    "strength",
+    "within_module_z",
 ]
