@@ -25,10 +25,3 @@ def test_strength_has_a_finite_gradient_that_is_not_zero(time_series):
     gradient = jax.grad(lambda series: strength(series).sum())(time_series)
     assert jnp.isfinite(gradient).all()
     assert jnp.abs(gradient).max() > 0
-
-
-def test_only_conn_functional_of_the_six_packages_is_here():
-    from importlib.metadata import distributions
-
-    ours = {"conn-loss", "conn-data", "conn-models", "conn-eval", "drm"}
-    assert not ours & {distribution.metadata["Name"] for distribution in distributions()}

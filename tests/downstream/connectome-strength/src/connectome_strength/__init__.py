@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+
 from conn.functional import corr
 
 __all__ = ["strength"]
