@@ -139,9 +139,7 @@ def region_networks(labels: Iterable[str]) -> tuple[str, ...]:
     ('VisCent', 'Net3', 'unassigned')
     """
     return tuple(
-        match["network"]
-        if (match := _LABEL.fullmatch(label) or _SIMULATED_LABEL.fullmatch(label))
-        else "unassigned"
+        match["network"] if (match := _LABEL.fullmatch(label) or _SIMULATED_LABEL.fullmatch(label)) else "unassigned"
         for label in labels
     )
 

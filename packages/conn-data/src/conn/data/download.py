@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, cast
 
 from conn.data.errors import DataError, DataUnavailableError
 from conn.data.provenance import sha256_of_file
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["RemoteFile", "fetch_files", "is_intact"]
 
@@ -161,8 +164,7 @@ def _download(file: RemoteFile, settings: _Settings) -> None:
         except _WorthRetryingError as failure:
             if not tries_left:
                 raise DataUnavailableError(
-                    f"could not fetch {file.path} from {settings.base_url} in "
-                    f"{settings.retries + 1} tries: {failure}"
+                    f"could not fetch {file.path} from {settings.base_url} in {settings.retries + 1} tries: {failure}"
                 ) from failure
             pause = min(max(wait, failure.wait), _LONGEST_WAIT_SECONDS)
         if settings.stop.wait(pause):
@@ -174,9 +176,7 @@ def _transfer(file: RemoteFile, settings: _Settings) -> None:
     target = settings.folder / file.path
     partial: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".part"
-        )
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         partial = Path(name)
         with os.fdopen(descriptor, "wb") as stream:
             sink = _Sink(stream, file, settings)
@@ -193,15 +193,23 @@ def _transfer(file: RemoteFile, settings: _Settings) -> None:
 
 
 def _receive(url: str, sink: "_Sink", timeout: float) -> None:
-    import requests.exceptions as failures
+    import requests
     from pooch import HTTPDownloader
 
+    responses: list[requests.Response] = []
+
+    def remember(response: "requests.Response", *_args: object, **_settings: object) -> None:
+        responses.append(response)
+
+    download = HTTPDownloader(progressbar=False, timeout=timeout, hooks={"response": remember})
     try:
-        HTTPDownloader(progressbar=False, timeout=timeout)(url, sink, None)
-    except failures.HTTPError as error:
-        status = error.response.status_code
+        download(url, sink, None)
+    except requests.exceptions.HTTPError as error:
+        # The type allows no response; raise_for_status, which raised this, always has one.
+        response = cast("requests.Response", error.response)
+        status = response.status_code
         if status in _WORTH_ANOTHER_TRY:
-            wait = error.response.headers.get("Retry-After", "")
+            wait = response.headers.get("Retry-After", "")
             raise _WorthRetryingError(
                 f"the server answers {status}", float(wait) if wait.isdecimal() else 0.0
             ) from error
@@ -209,14 +217,18 @@ def _receive(url: str, sink: "_Sink", timeout: float) -> None:
             raise DataError(f"{url} does not exist (status 404)") from error
         raise DataError(f"{url}: the server answers {status}") from error
     except (
-        failures.ConnectionError,
-        failures.Timeout,
-        failures.ChunkedEncodingError,
-        failures.ContentDecodingError,
+        requests.exceptions.ConnectionError,
+        requests.exceptions.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+        requests.exceptions.ContentDecodingError,
     ) as error:
         raise _WorthRetryingError(_in_a_few_words(error)) from error
-    except failures.RequestException as error:
+    except requests.exceptions.RequestException as error:
         raise DataError(f"{url}: {error}") from error
+    finally:
+        # The downloader leaves the connection open when the sink refuses a chunk.
+        for response in responses:
+            response.close()
 
 
 def _in_a_few_words(error: Exception) -> str:
@@ -249,13 +261,10 @@ class _Sink:
         self._received += len(chunk)
         if self._received > self._file.n_bytes:
             raise DataError(
-                f"{self._settings.base_url}/{self._file.path} sends more than the registered "
-                f"{self._file.n_bytes} bytes"
+                f"{self._settings.base_url}/{self._file.path} sends more than the registered {self._file.n_bytes} bytes"
             )
         elapsed = time.monotonic() - self._begin
-        if elapsed > self._settings.timeout and (
-            self._received < _SLOWEST_BYTES_PER_SECOND * elapsed
-        ):
+        if elapsed > self._settings.timeout and (self._received < _SLOWEST_BYTES_PER_SECOND * elapsed):
             raise _WorthRetryingError(f"slower than {_SLOWEST_BYTES_PER_SECOND} bytes a second")
         self._hash.update(chunk)
         return self._stream.write(chunk)
@@ -265,9 +274,7 @@ class _Sink:
 
     def check(self) -> None:
         if self._received < self._file.n_bytes:
-            raise _WorthRetryingError(
-                f"{self._received} of {self._file.n_bytes} bytes came, then the body ended"
-            )
+            raise _WorthRetryingError(f"{self._received} of {self._file.n_bytes} bytes came, then the body ended")
         if self._hash.hexdigest() != self._file.sha256:
             raise DataError(
                 f"{self._settings.base_url}/{self._file.path} has SHA-256 "

@@ -42,10 +42,9 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
         The folder; None takes the one named by the environment variable ``CONN_CACHE_DIR``, and
         without it the operating system's per-user cache folder.
     """
-    if cache_dir is None:
-        cache_dir = os.environ.get("CONN_CACHE_DIR") or None
-    if cache_dir is None:
-        import pooch
+    named = cache_dir if cache_dir is not None else os.environ.get("CONN_CACHE_DIR")
+    if named:
+        return Path(named).expanduser()
+    import pooch
 
-        cache_dir = pooch.os_cache("conn")
-    return Path(cache_dir).expanduser()
+    return Path(pooch.os_cache("conn"))

@@ -111,9 +111,7 @@ def fetch_msc(
         raise DataError(f"n_jobs is {n_jobs}, expected at least 1")
     if nan_policy not in ("raise", "mask"):
         raise DataError(f"nan_policy {nan_policy!r} is neither 'raise' nor 'mask'")
-    runs, notes = select_runs(
-        load_registry(registry), subjects=subjects, sessions=sessions, tasks=tasks
-    )
+    runs, notes = select_runs(load_registry(registry), subjects=subjects, sessions=sessions, tasks=tasks)
     files = [file for run in runs for file in (run.time_series, run.motion)]
     own = data_folder(data_dir)
     own = None if own is None else own / _FOLDER
@@ -281,8 +279,7 @@ def _read_runs(
         series = read_1d(folder / run.time_series.path, nan_policy=nan_policy)
         if series.shape[0] != _N_REGIONS:
             raise DataError(
-                f"{folder / run.time_series.path} has {series.shape[0]} parcels, its neighbours "
-                f"have {_N_REGIONS}"
+                f"{folder / run.time_series.path} has {series.shape[0]} parcels, its neighbours have {_N_REGIONS}"
             )
         motion = read_motion(folder / run.motion.path, n_frames=series.shape[1])
         return series.astype(np.float32), motion.astype(np.float32)
@@ -332,9 +329,7 @@ class _Packed:
         }
 
     def holds(self, runs: Sequence[RunFiles]) -> bool:
-        return all(
-            run.task == "rest" and run.run == 1 and self._key(run) in self._rows for run in runs
-        )
+        return all(run.task == "rest" and run.run == 1 and self._key(run) in self._rows for run in runs)
 
     def scans(
         self,
@@ -346,8 +341,7 @@ class _Packed:
         series, motion = self._read("time_series"), self._read("relrms")
         if series.ndim != 3 or series.shape[:2] != (len(self._rows), _N_REGIONS):
             raise DataError(
-                f"{self._path}: time_series has shape {series.shape}, expected "
-                f"({len(self._rows)}, {_N_REGIONS}, frame)"
+                f"{self._path}: time_series has shape {series.shape}, expected ({len(self._rows)}, {_N_REGIONS}, frame)"
             )
         if motion.shape != (series.shape[0], series.shape[2]):
             raise DataError(f"{self._path}: relrms has shape {motion.shape}, not (scan, frame)")
@@ -359,9 +353,7 @@ class _Packed:
             table=_table(runs, [n_frames] * len(rows)),
             region_labels=labels[0],
             repetition_time=_REPETITION_TIME,
-            provenance=_provenance(
-                "CONN_DATA_DIR", {_PACKED: sha256_of_file(self._path)}, notes + labels[1]
-            ),
+            provenance=_provenance("CONN_DATA_DIR", {_PACKED: sha256_of_file(self._path)}, notes + labels[1]),
         )
 
     @staticmethod
@@ -370,7 +362,8 @@ class _Packed:
 
     def _read(self, name: str) -> NDArray:
         try:
-            with np.load(self._path, allow_pickle=False) as packed:
+            # Opened here, since np.load leaves a file open that it cannot make sense of.
+            with self._path.open("rb") as stream, np.load(stream, allow_pickle=False) as packed:
                 return packed[name]
         except KeyError as error:
             raise DataError(f"{self._path} has no array {name!r}") from error

@@ -71,7 +71,7 @@ class Provenance:
             f"cite       {self.citation}",
         ]
         if self.checksums:
-            lines.append(f"checksums  SHA-256 of {len(self.checksums)} files")
+            lines.append(f"checksums  SHA-256 of {len(self.checksums)} file(s)")
         lines += [f"note       {note}" for note in self.notes]
         return "\n".join(lines)
 

@@ -147,15 +147,11 @@ def select_runs(
             raise DataError(f"no {field} was asked for; there are {_listed(known)}")
         for value in wanted[field]:
             if value not in known:
-                raise DataError(
-                    f"{field} {value} is not in the data set; there are {_listed(known)}"
-                )
+                raise DataError(f"{field} {value} is not in the data set; there are {_listed(known)}")
     runs = tuple(
         run
         for run in registry.runs
-        if run.subject in wanted["subject"]
-        and run.session in wanted["session"]
-        and run.task in wanted["task"]
+        if run.subject in wanted["subject"] and run.session in wanted["session"] and run.task in wanted["task"]
     )
     if not runs:
         raise DataError("the data set has no run with these subjects, sessions and tasks together")
@@ -175,7 +171,7 @@ def _as_list(asked: Iterable) -> list:
 
 
 def _listed(values: list) -> str:
-    if values and all(isinstance(value, int) for value in values):
-        if values == list(range(values[0], values[-1] + 1)) and len(values) > 2:
-            return f"{values[0]} to {values[-1]}"
+    numbers = all(isinstance(value, int) for value in values)
+    if numbers and len(values) > 2 and values == list(range(values[0], values[-1] + 1)):
+        return f"{values[0]} to {values[-1]}"
     return ", ".join(str(value) for value in values)

@@ -134,20 +134,16 @@ class ScanSet:
         if not keep.any():
             raise DataError("no scan has the subjects, sessions and tasks asked for together")
         changes: dict[str, Any] = {
-            name: None if getattr(self, name) is None else getattr(self, name)[keep]
-            for name in self._per_scan
+            name: None if getattr(self, name) is None else getattr(self, name)[keep] for name in self._per_scan
         }
         return replace(self, table=self.table[keep], **changes)
 
     def describe(self) -> str:
         """Return what the set holds and where it comes from, as text of a few lines."""
         table = self.table
-        lengths = table["n_frames"]
-        frames = (
-            f"{lengths.min()}"
-            if lengths.min() == lengths.max()
-            else f"{lengths.min()} to {lengths.max()}"
-        )
+        lengths = table["n_frames"].to_numpy()
+        shortest, longest = int(lengths.min()), int(lengths.max())
+        frames = str(longest) if shortest == longest else f"{shortest} to {longest}"
         shown = {
             column: ", ".join(str(item) for item in sorted(table[column].unique()))
             for column in ("subject", "session", "task")
@@ -176,9 +172,7 @@ class ScanSet:
         if not isinstance(series, np.ndarray) or series.dtype not in (np.float32, np.float64):
             raise DataError("time_series must be a float32 or float64 array")
         if series.ndim != 3 or 0 in series.shape:
-            raise DataError(
-                f"time_series has shape {series.shape}, expected (scan, region, frame), none empty"
-            )
+            raise DataError(f"time_series has shape {series.shape}, expected (scan, region, frame), none empty")
         bad = np.flatnonzero(~np.isfinite(series).all(axis=(1, 2)))
         if bad.size:
             raise DataError(f"time_series of scan {bad[0]} has values that are not finite")
@@ -201,9 +195,7 @@ class ScanSet:
         if self.motion is None:
             return
         if self.motion.shape != self.mask.shape:
-            raise DataError(
-                f"motion has shape {self.motion.shape}, expected (scan, frame) {self.mask.shape}"
-            )
+            raise DataError(f"motion has shape {self.motion.shape}, expected (scan, frame) {self.mask.shape}")
         if not (np.isfinite(self.motion).all() and (self.motion >= 0).all()):
             raise DataError("motion must be finite and not negative (millimetres)")
 
@@ -220,9 +212,7 @@ class ScanSet:
         beyond = self.mask & (np.arange(self.mask.shape[1]) >= lengths[:, None])
         if beyond.any():
             scan = int(np.argwhere(beyond)[0, 0])
-            raise DataError(
-                f"scan {scan} has usable frames beyond its length of {lengths[scan]} frames"
-            )
+            raise DataError(f"scan {scan} has usable frames beyond its length of {lengths[scan]} frames")
 
     def _check_labels(self) -> None:
         if len(self.region_labels) != self.n_regions:

@@ -38,16 +38,12 @@ def parse_sessions(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part)
         if match is None:
-            raise DataError(
-                f"sessions {text!r}: {part.strip()!r} is neither a number nor a range like 1-3"
-            )
+            raise DataError(f"sessions {text!r}: {part.strip()!r} is neither a number nor a range like 1-3")
         first = int(match[1])
         last = first if match[2] is None else int(match[2])
         if last < first:
             raise DataError(f"sessions {text!r}: the range {part.strip()!r} runs backwards")
         if first < 1 or last > _LARGEST_SESSION:
-            raise DataError(
-                f"sessions {text!r}: {part.strip()!r} lies outside 1 to {_LARGEST_SESSION}"
-            )
+            raise DataError(f"sessions {text!r}: {part.strip()!r} lies outside 1 to {_LARGEST_SESSION}")
         sessions.update(range(first, last + 1))
     return tuple(sorted(sessions))

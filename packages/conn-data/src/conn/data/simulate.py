@@ -17,8 +17,9 @@ _MEAN_DWELL_FRAMES = 20.0
 _FLOOR_WHEN_OFF = 0.2
 _INDIVIDUAL_FACTORS = 6
 _SESSION_FACTORS = 6
-_INDIVIDUAL_STRENGTH = 0.55
-_SESSION_STRENGTH = 0.55
+# With these two, correlation matrices identify about nine in ten people of the default cohort.
+_INDIVIDUAL_STRENGTH = 0.4
+_SESSION_STRENGTH = 0.4
 _NOISE = 0.8
 
 
@@ -42,15 +43,10 @@ class SimulatedCohort(ScanSet):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.communities.shape != (self.n_regions,):
-            raise DataError(
-                f"communities has shape {self.communities.shape}, expected ({self.n_regions},)"
-            )
+            raise DataError(f"communities has shape {self.communities.shape}, expected ({self.n_regions},)")
         expected = (self.n_scans, int(self.communities.max()) + 1, self.time_series.shape[2])
         if self.activity.shape != expected:
-            raise DataError(
-                f"activity has shape {self.activity.shape}, expected (scan, community, frame) "
-                f"{expected}"
-            )
+            raise DataError(f"activity has shape {self.activity.shape}, expected (scan, community, frame) {expected}")
 
 
 def simulate_cohort(
@@ -159,19 +155,14 @@ def simulate_cohort(
         motion=_motion(n_scans, n_frames, generator),
         table=pd.DataFrame(
             {
-                "subject": [
-                    f"sim{number + 1:02d}" for number in range(n_subjects) for _ in range(n_sessions)
-                ],
+                "subject": [f"sim{number + 1:02d}" for number in range(n_subjects) for _ in range(n_sessions)],
                 "session": list(range(1, n_sessions + 1)) * n_subjects,
                 "task": "rest",
                 "run": 1,
                 "n_frames": n_frames,
             }
         ),
-        region_labels=tuple(
-            f"sim_Net{community + 1}_{region + 1:03d}"
-            for region, community in enumerate(communities)
-        ),
+        region_labels=tuple(f"sim_Net{community + 1}_{region + 1:03d}" for region, community in enumerate(communities)),
         repetition_time=float(repetition_time),
         provenance=Provenance(
             dataset="simulated cohort",
@@ -212,9 +203,7 @@ class _Band:
         return limited / limited.std(axis=-1, keepdims=True)
 
 
-def _switching(
-    n_communities: int, n_frames: int, generator: np.random.Generator
-) -> NDArray[np.bool_]:
+def _switching(n_communities: int, n_frames: int, generator: np.random.Generator) -> NDArray[np.bool_]:
     begins_on = generator.random((n_communities, 1)) < 0.5
     switches = generator.random((n_communities, n_frames)) < 1 / _MEAN_DWELL_FRAMES
     switches[:, 0] = False
