@@ -2,10 +2,27 @@
 
 import os
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 MISSING_DATA = "CONN_DATA_DIR"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Return the function that gives a folder of real data by its name, or skips the test."""
+
+    def folder(name: str) -> Path:
+        if not os.environ.get("CONN_DATA_DIR"):
+            pytest.skip("CONN_DATA_DIR is not set")
+        path = Path(os.environ["CONN_DATA_DIR"]) / name
+        if not path.is_dir():
+            pytest.skip(f"CONN_DATA_DIR holds no {name}")
+        return path
+
+    return folder
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
@@ -97,11 +94,8 @@ def test_a_learning_rate_that_explodes_is_reported(scans):
 
 
 @pytest.mark.realdata
-def test_real_scans_fall_into_several_communities():
-    if "CONN_DATA_DIR" not in os.environ:
-        pytest.skip("CONN_DATA_DIR is not set")
-    if not (Path(os.environ["CONN_DATA_DIR"]) / "miniMSC").is_dir():
-        pytest.skip("CONN_DATA_DIR holds no miniMSC")
+def test_real_scans_fall_into_several_communities(real_data):
+    real_data("miniMSC")
     scans = fetch_msc(subjects=("MSC01",), progress=False)
     model = DynamicCommunityModel(10, n_epochs=40, learning_rate=0.2, progress=False).fit(scans.time_series)
     assert (np.bincount(model.labels_, minlength=10) >= 10).sum() >= 6
