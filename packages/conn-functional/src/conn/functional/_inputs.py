@@ -1,0 +1,85 @@
+"""What the spectral functions accept at their border: real or complex series, a repetition time, a band."""
+
+from typing import TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from conn.functional.engine import Tensor, _to_jax_array
+
+__all__ = ["Band", "band_edges", "bins_of_band", "complex_series", "positive", "real_series"]
+
+Band: TypeAlias = tuple[float | None, float | None]
+"""The lowest and the highest frequency of a band in hertz; None leaves that side open."""
+
+
+def real_series(value: Tensor, *, name: str = "time_series", axes: str = "(..., region, frame)") -> Array:
+    """Return the series as a floating array whose rank is at least that of `axes`; integers become floats."""
+    array = _to_jax_array(value)
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"{name} must be real, and is {array.dtype}")
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(jnp.result_type(float))
+    return _ranked(array, name, axes)
+
+
+def complex_series(value: Tensor, *, name: str = "analytic", axes: str = "(..., region, frame)") -> Array:
+    """Return the complex series; a real one is refused, since it has no phase of its own."""
+    array = _to_jax_array(value)
+    if not jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"{name} must be complex, and is {array.dtype}: give analytic_signal(...) of band-limited series, "
+            "the coefficients of segment_spectra(...), or morlet_transform(...)"
+        )
+    return _ranked(array, name, axes)
+
+
+def positive(name: str, value: float, unit: str) -> float:
+    """Return the setting as a float, which must be finite and above zero."""
+    number = float(value)
+    if not (np.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be above 0 {unit}, and is {value}")
+    return number
+
+
+def band_edges(band: Band, repetition_time: float) -> Band:
+    """Return the band, checked against the Nyquist frequency; it must be bounded on one side at least."""
+    try:
+        low, high = band
+    except (TypeError, ValueError):
+        raise ValueError(f"band must be a pair (lowest, highest) of frequencies in hertz, and is {band!r}") from None
+    nyquist = 0.5 / positive("repetition_time", repetition_time, "s")
+    if low is None and high is None:
+        raise ValueError("band must have a lowest or a highest frequency, and is (None, None)")
+    for side, edge in (("lowest", low), ("highest", high)):
+        if edge is not None and not 0 < edge < nyquist:
+            raise ValueError(
+                f"the {side} frequency of band must lie between 0 and the Nyquist frequency {nyquist:g} Hz "
+                f"(repetition time {repetition_time:g} s), and is {edge:g} Hz"
+            )
+    if low is not None and high is not None and not low < high:
+        raise ValueError(f"the lowest frequency of band must be below the highest, and band is ({low:g}, {high:g}) Hz")
+    return band
+
+
+def bins_of_band(band: Band, *, n_frames: int, repetition_time: float) -> np.ndarray:
+    """Return the indices of the Fourier bins inside the band, edges included and 0 Hz left out; at least one."""
+    low, high = band_edges(band, repetition_time)
+    frequencies = np.fft.rfftfreq(n_frames, repetition_time)
+    slack = 1e-9 / repetition_time  # a bin that lies on an edge but for rounding lies inside
+    inside = (frequencies >= (low or 0.0) - slack) & (frequencies <= (np.inf if high is None else high) + slack)
+    inside &= frequencies > 0
+    if not inside.any():
+        raise ValueError(
+            f"no Fourier bin of {n_frames} frames at {repetition_time:g} s lies in the band {band} Hz: "
+            f"the bins are {frequencies[1] if n_frames > 1 else 0:g} Hz apart"
+        )
+    return np.flatnonzero(inside)
+
+
+def _ranked(array: Array, name: str, axes: str) -> Array:
+    rank = len([axis for axis in axes.strip("()").split(",") if axis.strip() not in ("", "...")])
+    if array.ndim < rank or 0 in array.shape[array.ndim - rank :]:
+        raise ValueError(f"{name} must have shape {axes} with no empty axis, and has shape {array.shape}")
+    return array
