@@ -24,7 +24,7 @@ def _no_real_folders(request, monkeypatch, tmp_path):
     monkeypatch.setenv("CONN_CACHE_DIR", str(tmp_path / "default-cache"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data, or a skip that says what is missing."""
     named = os.environ.get("CONN_DATA_DIR")

@@ -449,6 +449,7 @@ def test_a_table_is_looked_for_in_the_data_folder_the_cache_and_the_network(serv
         ([*TABLE[:5], "5,17Networks_XX_VisCent_1,1,2,3", *TABLE[6:]], "line 6: not region 5"),
         ([*TABLE[:5], *TABLE[4:-1]], "line 6: not region 5"),
         ([*TABLE[:5], "5,17Networks_LH_VisCent_1,1,2,z", *TABLE[6:]], "line 6: could not convert"),
+        ([*TABLE[:5], "5,17Networks_LH_VisCent_1,1,2,nan", *TABLE[6:]], "line 6: a coordinate"),
         ([*TABLE[:5], "5,17Networks_LH_VisCent_1,1,2", *TABLE[6:]], "line 6: not region 5"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -166,5 +167,7 @@ def _read_centroids(path: Path, n_regions: int) -> "pd.DataFrame":
             x, y, z = (float(value) for value in row[2:])
         except ValueError as error:
             raise DataError(f"{path}, line {number + 1}: {error}") from error
+        if not all(math.isfinite(value) for value in (x, y, z)):
+            raise DataError(f"{path}, line {number + 1}: a coordinate is not finite")
         table.append((row[1], match["hemisphere"], match["network"], x, y, z))
     return pd.DataFrame(table, columns=["label", "hemisphere", "network", "x", "y", "z"])
