@@ -4,6 +4,14 @@ Every function is batched over leading axes and works under ``jit``, ``vmap`` an
 """
 
 from conn.functional._version import __version__
+from conn.functional.analytic import (
+    analytic_signal,
+    envelope,
+    hilbert_transform,
+    instantaneous_frequency,
+    instantaneous_phase,
+    unwrap,
+)
 from conn.functional.covariance import corr, cov
 from conn.functional.engine import PyTree, Tensor, extend_to_max_size
 from conn.functional.filters import (
@@ -50,6 +58,7 @@ __all__ = [
     "PyTree",
     "Tensor",
     "__version__",
+    "analytic_signal",
     "assortativity",
     "clustering_coefficient",
     "coaffiliation",
@@ -59,10 +68,14 @@ __all__ = [
     "cov",
     "degree",
     "design_sections",
+    "envelope",
     "extend_to_max_size",
     "girvan_newman_null",
     "global_efficiency",
+    "hilbert_transform",
     "ideal_response",
+    "instantaneous_frequency",
+    "instantaneous_phase",
     "laplacian",
     "local_efficiency",
     "modularity_matrix",
@@ -77,5 +90,6 @@ __all__ = [
     "sosfilt",
     "sosfiltfilt",
     "strength",
+    "unwrap",
     "within_module_z",
 ]
