@@ -6,7 +6,7 @@ Matplotlib comes with the extra ``report``.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -94,11 +94,18 @@ def plot_connectome(
     ending = "region, by group" if blocks else "region"
 
     figure, axes = _figure(7.2, 6.2)
-    image = axes.imshow(values[np.ix_(order, order)], cmap=_colours("RdBu_r"), vmin=-limit, vmax=limit)
+    # Without interpolation a vector drawing keeps one pixel an edge: a quarter of the file's size.
+    image = axes.imshow(
+        values[np.ix_(order, order)],
+        cmap=_colours("RdBu_r"),
+        vmin=-limit,
+        vmax=limit,
+        interpolation="none",
+    )
     extend = "both" if known.max() > limit else "neither"
     _colour_bar(figure, axes, image, label, extend=extend)
-    _mark_blocks(axes, blocks, "y", inches=5.0)
-    _mark_blocks(axes, blocks, "x", inches=5.0)
+    _mark_blocks(axes, blocks, "y", inches=5.0, across=5.0, line_colour="black")
+    _mark_blocks(axes, blocks, "x", inches=5.0, across=5.0, line_colour="black")
     axes.set_xlabel(ending if symmetric else f"source {ending}")
     axes.set_ylabel(ending if symmetric else f"target {ending}")
     _title(axes, title)
@@ -192,18 +199,14 @@ def plot_null(null: IdentificationNull, *, title: str = "") -> "Figure":
     """
     figure, axes = _figure(7.2, 3.4)
     accuracy = null.statistic == "accuracy"
-    everything = np.append(null.null, null.observed)
-    low, high = everything.min(), everything.max()
-    if accuracy:
-        low, high = 0.0, 1.0
-    elif high == low:
-        low, high = low - 0.5, high + 0.5
-    axes.hist(
-        null.null,
-        bins=np.linspace(low, high, 61).tolist(),
-        color=_GREY,
-        label=f"permuted identities (n = {null.n_permutations})",
-    )
+    permuted = f"permuted identities (n = {null.n_permutations})"
+    # Accuracy takes few values, which bins would gather unevenly.
+    values, counts = np.unique(null.null.round(6), return_counts=True)
+    if len(values) <= 60:
+        width = 0.8 * np.diff(values).min(initial=0.02 if accuracy else 1.0)
+        axes.bar(values, counts, width=width, color=_GREY, label=permuted)
+    else:
+        axes.hist(null.null, bins=40, color=_GREY, label=permuted)
     axes.axvline(
         null.observed,
         color=_VERMILION,
@@ -278,7 +281,7 @@ def plot_communities(
     figure, axes = _figure(9.0, 3.2 + 0.06 * min(values.shape[1], 40) + (0.6 if blocks else 0.0))
     image = axes.imshow(values[order].T, cmap=_colours("viridis"), vmin=0, aspect="auto", interpolation="nearest")
     _colour_bar(figure, axes, image, label)
-    _mark_blocks(axes, blocks, "x", inches=7.4)
+    _mark_blocks(axes, blocks, "x", inches=7.4, across=2.4, line_colour="white")
     axes.set_xlabel("region, by group" if blocks else "region")
     _integer_ticks(axes, "y", values.shape[1])
     axes.set_ylabel("community")
@@ -335,9 +338,12 @@ def plot_dynamics(
         vmin=0 if unit_scale else None,
         vmax=1 if unit_scale else None,
         aspect="auto",
+        interpolation="nearest",
         extent=(0, n_frames * repetition_time, n_communities - 0.5, -0.5),
     )
     _colour_bar(figure, axes, image, label)
+    for border in np.arange(n_communities - 1) + 0.5:
+        axes.axhline(border, color="white", linewidth=0.8)
     axes.set_xlabel("time (s)")
     _integer_ticks(axes, "y", n_communities)
     axes.set_ylabel("community")
@@ -462,8 +468,19 @@ def _blocks(groups: Iterable[object] | None, n_regions: int) -> tuple[np.ndarray
     return np.argsort(codes, kind="stable"), list(zip(rank, np.bincount(codes).tolist(), strict=True))
 
 
-def _mark_blocks(axes: "Axes", blocks: list[tuple[str, int]], axis: str, *, inches: float) -> None:
-    """Part the groups by lines and name each at its middle, names kept from overlapping."""
+def _mark_blocks(
+    axes: "Axes",
+    blocks: list[tuple[str, int]],
+    axis: Literal["x", "y"],
+    *,
+    inches: float,
+    across: float,
+    line_colour: str,
+) -> None:
+    """Part the groups by lines and name each at its middle, names kept from overlapping.
+
+    `inches` is the approximate length of the axis, `across` that of the other one.
+    """
     if not blocks:
         return
     from scipy.optimize import isotonic_regression
@@ -474,42 +491,32 @@ def _mark_blocks(axes: "Axes", blocks: list[tuple[str, int]], axis: str, *, inch
     n_regions = int(sizes.sum())
     line = axes.axhline if axis == "y" else axes.axvline
     for end in ends[:-1]:
-        line(end, color="black", linewidth=0.5)
+        line(end, color=line_colour, linewidth=0.5)
 
-    # The nearest places to the middles that are at least one line of text apart.
+    # The nearest places to the middles that are at least one line of text apart, all beside the
+    # axes: crowded names move aside, and a thin line leads back to the group.
     font_size = float(np.clip(60 * inches / len(blocks), 4, _FONT_SIZE - 1))
-    gap = n_regions * (1.25 * font_size / 72) / inches
+    gap = min(n_regions * (1.25 * font_size / 72) / inches, n_regions / len(blocks))
     steps = gap * np.arange(len(blocks))
-    places = isotonic_regression(middles - steps).x + steps
+    highest = n_regions - 1 - steps[-1]
+    places = np.clip(isotonic_regression(middles - steps).x, 0, max(highest, 0)) + steps
 
-    getattr(axes, f"set_{axis}ticks")([])
-    longest = max(len(name) for name, _ in blocks)
+    names = [_literal(name) for name, _ in blocks]
+    getattr(axes, f"set_{axis}ticks")(places, names, rotation=0 if axis == "y" else 90)
+    axes.tick_params(axis=axis, length=0, pad=10, labelsize=font_size)
     transform = axes.get_yaxis_transform() if axis == "y" else axes.get_xaxis_transform()
-    for (name, _), middle, place in zip(blocks, middles, places, strict=True):
-        point, text = (
-            ((0.0, middle), (-0.03, place))
-            if axis == "y"
-            else (
-                (middle, 0.0),
-                (place, -0.03),
-            )
+    outwards = [0.0, -0.12 / across]
+    for middle, place in zip(middles, places, strict=True):
+        along = [middle, place]
+        axes.plot(
+            *((outwards, along) if axis == "y" else (along, outwards)),
+            color=_GREY,
+            linewidth=0.5,
+            transform=transform,
+            clip_on=False,
+            scalex=False,
+            scaley=False,
         )
-        axes.annotate(
-            _literal(name),
-            xy=point,
-            xytext=text,
-            xycoords=transform,
-            textcoords=transform,
-            fontsize=font_size,
-            rotation=0 if axis == "y" else 90,
-            ha="right" if axis == "y" else "center",
-            va="center" if axis == "y" else "top",
-            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": _GREY, "shrinkA": 0, "shrinkB": 0},
-            annotation_clip=False,
-        )
-    # Annotations do not push the axis' label outwards as tick labels would.
-    side = axes.yaxis if axis == "y" else axes.xaxis
-    side.labelpad = 14 + 0.62 * font_size * longest
 
 
 def _array(values: npt.ArrayLike, argument: str, shape: tuple[str, ...]) -> np.ndarray:

@@ -116,7 +116,7 @@ class Report:
     ) -> None:
         """Add a table.
 
-        Floating-point numbers are shown with four digits. Three columns ``x``, ``x_low`` and
+        Floating-point numbers are shown with about four digits. Three columns ``x``, ``x_low`` and
         ``x_high`` become one, with the interval behind the value; underscores in the columns'
         names become spaces.
 
@@ -282,6 +282,14 @@ def _interval(low: Any, high: Any) -> str:
     return "" if pd.isna(low) or pd.isna(high) else f"[{_cell(low)}, {_cell(high)}]"
 
 
+def _rounded(value: float) -> str:
+    # About four digits, with as many decimals in neighbouring cells, so that they can be compared.
+    size = abs(value)
+    if value == 0 or not 1e-3 <= size < 1e6:
+        return f"{value:.3g}"
+    return f"{value:.{3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0}f}"
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, np.generic):
         value = value.item()
@@ -292,5 +300,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         if math.isnan(value):
             return _MISSING
-        return f"{value:.4g}" if value == 0 or 1e-4 <= abs(value) < 1e6 else f"{value:.3g}"
+        return _rounded(value)
     return str(value)
