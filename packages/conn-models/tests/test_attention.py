@@ -35,7 +35,7 @@ def fitted(planted):
 
 
 def test_attention_points_from_target_to_source(fitted, planted):
-    """Off-diagonal AUROC; of ten other graphs and seeds the smallest was 0.93, and the transposed is near 0.5."""
+    """Off-diagonal AUROC; over five graphs and seeds it was 0.90 to 1.00, and 0.41 to 0.72 for the transposed truth."""
     edges, _ = planted
     off = ~np.eye(10, dtype=bool)
     assert roc_auc_score(edges[off], fitted.connectome_[off]) > 0.85
