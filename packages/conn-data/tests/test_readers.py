@@ -67,7 +67,9 @@ def test_any_bytes_are_a_finite_table_or_a_refusal_that_names_the_file(write, bo
         ("", r"scan\.1D: the file holds no frame"),
         ("# only a comment\n\n", r"line 2: the line is empty|holds no frame"),
         (b"1 2\n3 \xff\n", r"line 2: not plain text"),
-        (b"1 2\n3 \x00\n", r"line 2: '\\x00' is not a number"),
+        (b"1 2\n3 \x00\n", r"line 2: not plain text \(byte 0\)"),
+        (b"1 2\r3 4\r", r"line 1: not plain text \(byte 13\)"),
+        (b"\x1c", r"line 1: not plain text \(byte 28\)"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(write, body, message):

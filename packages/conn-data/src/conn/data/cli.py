@@ -43,7 +43,7 @@ class _OneLineErrors(TyperGroup):
         sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     cls=_OneLineErrors,
     add_completion=False,
     invoke_without_command=True,

@@ -241,7 +241,7 @@ def _in_a_few_words(error: Exception) -> str:
         "ProxyError": "the proxy refuses",
         "SSLError": "no trusted connection",
     }
-    return words.get(kind, "no connection")
+    return words.get(kind, "the connection failed")
 
 
 class _Sink:

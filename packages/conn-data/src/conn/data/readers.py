@@ -13,6 +13,9 @@ from conn.data.errors import DataError
 __all__ = ["read_1d", "read_motion"]
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# What a table of finite numbers is written with; anything else sends it to the strict reader.
+_PLAIN_BYTES = b"0123456789.+-eE \t\r\n"
+_CONTROL = re.compile(r"[^\x20-\x7e\t\n]")
 _NAN = re.compile(r"[+-]?nan", re.IGNORECASE)
 
 
@@ -107,7 +110,7 @@ def read_motion(path: str | Path, *, n_frames: int | None = None) -> NDArray[np.
 
 def _read_fast(raw: bytes) -> NDArray[np.float64] | None:
     """Return a table that is beyond doubt, or None where the strict reader must look."""
-    if not raw.strip() or b"#" in raw or b"\0" in raw or not raw.isascii():
+    if not raw.strip() or raw.translate(None, _PLAIN_BYTES) or _has_stray_returns(raw):
         return None
     try:
         table = np.loadtxt(io.BytesIO(raw), comments=None, ndmin=2)
@@ -120,12 +123,17 @@ def _read_fast(raw: bytes) -> NDArray[np.float64] | None:
     return table
 
 
+def _has_stray_returns(raw: bytes) -> bool:
+    return raw.count(b"\r") != raw.count(b"\r\n")
+
+
 def _read_line_by_line(raw: bytes, path: Path, *, nan_policy: str) -> NDArray[np.float64]:
-    try:
-        lines = raw.decode("ascii").splitlines()
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}, line {line}: not plain text") from error
+    text = raw.decode("latin-1").replace("\r\n", "\n")
+    stray = _CONTROL.search(text)
+    if stray is not None:
+        line = text.count("\n", 0, stray.start()) + 1
+        raise DataError(f"{path}, line {line}: not plain text (byte {ord(stray[0])})")
+    lines = text.split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     rows: list[list[float]] = []
