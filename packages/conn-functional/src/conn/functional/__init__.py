@@ -12,8 +12,13 @@ from conn.functional.analytic import (
     instantaneous_phase,
     unwrap,
 )
+from conn.functional.coherence import (
+    coherence,
+    coherency,
+    imaginary_coherence,
+)
 from conn.functional.covariance import corr, cov
-from conn.functional.engine import PyTree, Tensor, extend_to_max_size
+from conn.functional.engine import extend_to_max_size
 from conn.functional.filters import (
     design_sections,
     ideal_response,
@@ -50,30 +55,43 @@ from conn.functional.parameters import (
     ProbabilitySimplexParameter,
 )
 from conn.functional.shortest_paths import global_efficiency, local_efficiency, shortest_path_length
+from conn.functional.spectrum import (
+    SegmentSpectra,
+    alff,
+    cross_spectrum,
+    falff,
+    power_spectrum,
+    segment_spectra,
+)
 
 __all__ = [
     "MappedLogits",
     "MappedParameter",
     "ProbabilitySimplexParameter",
-    "PyTree",
-    "Tensor",
+    "SegmentSpectra",
     "__version__",
+    "alff",
     "analytic_signal",
     "assortativity",
     "clustering_coefficient",
     "coaffiliation",
+    "coherence",
+    "coherency",
     "constant_potts_null",
     "corr",
     "correlation_null",
     "cov",
+    "cross_spectrum",
     "degree",
     "design_sections",
     "envelope",
     "extend_to_max_size",
+    "falff",
     "girvan_newman_null",
     "global_efficiency",
     "hilbert_transform",
     "ideal_response",
+    "imaginary_coherence",
     "instantaneous_frequency",
     "instantaneous_phase",
     "laplacian",
@@ -81,11 +99,13 @@ __all__ = [
     "modularity_matrix",
     "multilayer_modularity",
     "participation_coefficient",
+    "power_spectrum",
     "product_filter",
     "product_filtfilt",
     "relaxed_modularity",
     "rich_club_coefficient",
     "sections_response",
+    "segment_spectra",
     "shortest_path_length",
     "sosfilt",
     "sosfiltfilt",

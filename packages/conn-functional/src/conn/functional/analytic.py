@@ -134,7 +134,7 @@ def instantaneous_phase(time_series: Inexact[Tensor, "... region frame"]) -> Flo
     Returns
     -------
     array, shape (..., region, frame)
-        Radians, in :math:`(-\pi, \pi]`; see `unwrap`. Where the amplitude is 0 the phase is 0, and so is its derivative.
+        Radians, in :math:`(-\pi, \pi]`; see `unwrap`. Where the amplitude is 0, phase and derivative are 0.
 
     Raises
     ------

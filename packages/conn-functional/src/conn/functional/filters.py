@@ -216,10 +216,10 @@ def sections_response(sections: Float[Tensor, "section 6"], *, n_frames: int) ->
     [1.0, 0.707]
     """
     coefficients, xp = _sections(sections)
-    delays = np.exp(-2j * np.pi * _bins(n_frames, 1.0)[:, None] * np.arange(3))
-    numerator, denominator = coefficients[:, :3] @ delays.T, coefficients[:, 3:] @ delays.T
-    response = xp.prod(numerator / denominator, axis=0)
-    return jnp.asarray(response, dtype=jnp.result_type(jnp.result_type(float), 1j) if xp is np else response.dtype)
+    precision = xp.result_type(coefficients.dtype, xp.complex64)
+    delays = np.exp(-2j * np.pi * np.arange(3)[:, None] * _bins(n_frames, 1.0)).astype(precision)
+    response = xp.prod((coefficients[:, :3] @ delays) / (coefficients[:, 3:] @ delays), axis=0)
+    return jnp.asarray(response, dtype=jnp.result_type(float, 1j) if xp is np else precision)
 
 
 def product_filter(

@@ -1,0 +1,230 @@
+r"""Coherency between regions: linear dependence frequency by frequency.
+
+:math:`C_{ij}(f) = S_{ij}(f) / \sqrt{S_{ii}(f) S_{jj}(f)}` with the cross-spectrum of Welch's segments, see
+`conn.functional.spectrum`. Its squared modulus is the coherence; its imaginary part keeps only what is not in phase.
+
+A mask is no deletion: only segments of truly neighbouring valid frames of one run count.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Complex, Float, Int
+
+from conn.functional._inputs import Band, bins_of_band, real_series
+from conn.functional._segments import segment_step
+from conn.functional.engine import Tensor
+from conn.functional.spectrum import Detrend, SegmentSpectra, Window, mean_product, segment_spectra
+
+__all__ = ["coherence", "coherency", "imaginary_coherence"]
+
+
+def coherency(
+    time_series: Float[Tensor, "... region frame"],
+    *,
+    segment_length: int,
+    overlap: int | None = None,
+    window: Window = "hann",
+    detrend: Detrend | None = "constant",
+    mask: Bool[Tensor, "... frame"] | None = None,
+    run: Int[Tensor, "... frame"] | None = None,
+) -> Complex[Array, "... bin region region"]:
+    """Return the complex coherency between all pairs of regions, frequency by frequency.
+
+    Parameters
+    ----------
+    time_series : array, shape (..., region, frame)
+        Signals, in any unit. NaN in a region makes its row and column NaN, unless its frame is masked.
+    segment_length, overlap, window, detrend, mask, run
+        As in `segment_spectra`. There must be room for two segments: a single one is coherent with everything.
+
+    Returns
+    -------
+    complex array, shape (..., bin, region, region)
+        Hermitian, modulus at most 1, diagonal exactly 1; a phase between 0 and pi says that the row leads. The
+        frequencies are ``numpy.fft.rfftfreq(segment_length, repetition_time)``. Where a region has no power at a
+        frequency (at most (8 eps)^2 of its whole power), or a mask leaves fewer than two segments, 0.
+
+    Raises
+    ------
+    TypeError
+        If the series is complex.
+    ValueError
+        If the series has no room for two segments, or a setting or a shape does not fit, see `segment_spectra`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> series = jnp.sin(jnp.array([[0.3], [0.31], [0.5]]) * jnp.arange(60.0) ** 1.2)
+    >>> coherency(series, segment_length=20).shape
+    (11, 3, 3)
+    """
+    n_frames = real_series(time_series).shape[-1]
+    step = segment_step(segment_length, overlap, n_frames)
+    if segment_length + step > n_frames:
+        raise ValueError(
+            f"coherence needs at least two segments, and {n_frames} frames hold one of {segment_length}: "
+            "shorten segment_length, or raise overlap"
+        )
+    spectra = segment_spectra(
+        time_series,
+        segment_length=segment_length,
+        overlap=overlap,
+        window=window,
+        detrend=detrend,
+        mask=mask,
+        run=run,
+    )
+    return _normalised(spectra)
+
+
+def coherence(
+    time_series: Float[Tensor, "... region frame"],
+    *,
+    segment_length: int,
+    overlap: int | None = None,
+    window: Window = "hann",
+    detrend: Detrend | None = "constant",
+    band: Band | None = None,
+    repetition_time: float | None = None,
+    mask: Bool[Tensor, "... frame"] | None = None,
+    run: Int[Tensor, "... frame"] | None = None,
+) -> Float[Array, "... region region"]:
+    """Return the magnitude-squared coherence between all pairs of regions.
+
+    Parameters
+    ----------
+    time_series : array, shape (..., region, frame)
+        Signals, in any unit. NaN in a region makes its row and column NaN, unless its frame is masked.
+    segment_length, overlap, window, detrend, mask, run
+        As in `segment_spectra`. There must be room for two segments.
+    band : (float or None, float or None), optional
+        Lowest and highest frequency in hertz, edges included and 0 Hz left out, over which the mean is taken.
+    repetition_time : float, optional
+        Seconds from frame to frame: needed for a band, and only there.
+
+    Returns
+    -------
+    array, shape (..., bin, region, region), or (..., region, region) with a band
+        Symmetric, from 0 to 1. Independent regions have about one over the number of separate segments. Where a region
+        has no power, or a mask leaves fewer than two segments, 0.
+
+    Raises
+    ------
+    TypeError
+        If the series is complex.
+    ValueError
+        If a band comes without a repetition time or the other way round, no frequency lies in the band, there is no
+        room for two segments, or a setting or a shape does not fit.
+
+    See Also
+    --------
+    scipy.signal.coherence : agrees to rounding. MNE-Connectivity's "coh" is the square root.
+
+    References
+    ----------
+    .. [1] Sun FT, Miller LM, D'Esposito M (2004). Measuring interregional functional connectivity using coherence and
+       partial coherence analyses of fMRI data. doi:10.1016/j.neuroimage.2003.09.036
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> series = jnp.sin(jnp.array([[0.3], [0.31], [0.5]]) * jnp.arange(60.0) ** 1.2)
+    >>> coherence(series, segment_length=20, band=(0.05, 0.2), repetition_time=2.0).shape
+    (3, 3)
+    """
+    ratio = coherency(
+        time_series,
+        segment_length=segment_length,
+        overlap=overlap,
+        window=window,
+        detrend=detrend,
+        mask=mask,
+        run=run,
+    )
+    return _over_band(jnp.minimum(ratio.real**2 + ratio.imag**2, 1.0), band, segment_length, repetition_time)
+
+
+def imaginary_coherence(
+    time_series: Float[Tensor, "... region frame"],
+    *,
+    segment_length: int,
+    overlap: int | None = None,
+    window: Window = "hann",
+    detrend: Detrend | None = "constant",
+    band: Band | None = None,
+    repetition_time: float | None = None,
+    mask: Bool[Tensor, "... frame"] | None = None,
+    run: Int[Tensor, "... frame"] | None = None,
+) -> Float[Array, "... region region"]:
+    """Return the imaginary part of the coherency, which instantaneous mixing of the signals cannot make.
+
+    Parameters
+    ----------
+    time_series : array, shape (..., region, frame)
+        Signals, in any unit. NaN in a region makes its row and column NaN, unless its frame is masked.
+    segment_length, overlap, window, detrend, mask, run
+        As in `segment_spectra`. There must be room for two segments.
+    band, repetition_time
+        As in `coherence`.
+
+    Returns
+    -------
+    array, shape (..., bin, region, region), or (..., region, region) with a band
+        Antisymmetric, from -1 to 1: above 0 where the row leads the column by less than half a period.
+
+    Raises
+    ------
+    TypeError
+        If the series is complex.
+    ValueError
+        As in `coherence`.
+
+    See Also
+    --------
+    mne_connectivity.spectral_connectivity_epochs : method "imcoh", of the same sign.
+
+    References
+    ----------
+    .. [1] Nolte G et al. (2004). Identifying true brain interaction from EEG data using the imaginary part of
+       coherency. doi:10.1016/j.clinph.2004.04.029
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> series = jnp.sin(jnp.array([[0.3], [0.31], [0.5]]) * jnp.arange(60.0) ** 1.2)
+    >>> matrix = imaginary_coherence(series, segment_length=20, band=(0.05, 0.2), repetition_time=2.0)
+    >>> bool(jnp.allclose(matrix, -matrix.T, atol=1e-6))
+    True
+    """
+    ratio = coherency(
+        time_series,
+        segment_length=segment_length,
+        overlap=overlap,
+        window=window,
+        detrend=detrend,
+        mask=mask,
+        run=run,
+    )
+    return _over_band(ratio.imag, band, segment_length, repetition_time)
+
+
+def _over_band(measure: Array, band: Band | None, segment_length: int, repetition_time: float | None) -> Array:
+    if (band is None) != (repetition_time is None):
+        raise ValueError("band and repetition_time go together: give both, or neither")
+    if band is None or repetition_time is None:
+        return measure
+    inside = bins_of_band(band, n_frames=segment_length, repetition_time=repetition_time)
+    return measure[..., inside, :, :].mean(-3)
+
+
+@jax.jit
+def _normalised(spectra: SegmentSpectra) -> Complex[Array, "... bin region region"]:
+    """Return the mean products over the roots of the powers; exactly 1 on the diagonal, 0 where there is no power."""
+    product = mean_product(spectra)
+    power = jnp.diagonal(product, axis1=-2, axis2=-1).real
+    noise = (8 * jnp.finfo(power.dtype).eps) ** 2 * power.sum(-2, keepdims=True)
+    absent = (power <= noise) | (spectra.valid.sum(-1) < 2)[..., None, :]
+    scale = jnp.where(absent, 0.0, jnp.where(absent, 1.0, power) ** -0.5)
+    ratio = product * scale[..., :, None] * scale[..., None, :]
+    one = jnp.eye(power.shape[-1], dtype=bool) & ~(absent | jnp.isnan(power))[..., None, :]
+    return jnp.where(one, 1.0, ratio)
