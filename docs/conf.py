@@ -2,19 +2,17 @@
 
 import os
 import sys
-import warnings
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from gallery_scraper import FigureScraper
 from op_matrix import write_op_matrix
 
 project = "conn"
 author = "The conn developers"
 copyright = "The conn developers"  # Sphinx wants this name
-release = version("conn-functional")
+release = version = metadata.version("conn-functional")
 
 extensions = [
     "myst_parser",
@@ -55,27 +53,16 @@ html_title = "conn"
 html_static_path = ["_static"]
 
 
-def warnings_are_errors(gallery_conf: dict, fname: str) -> None:
-    """Python's warnings inside an example are errors too; Sphinx's -W does not see them."""
-    warnings.simplefilter("error")
-
-
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/(plot_|demo)",
     "within_subsection_order": "FileNameSortKey",
-    "image_scrapers": (FigureScraper(),),
-    "reset_modules": (warnings_are_errors,),
-    # The demo in the documentation is a short one: epochs enough to see communities form.
-    "reset_argv": lambda gallery_conf, script_vars: (
-        ["--epochs", os.environ.get("CONN_DOCS_EPOCHS", "5"), "--out", str(Path(__file__).parent / "_build" / "demo")]
-        if Path(script_vars["src_file"]).name == "demo.py"
-        else []
-    ),
+    "image_scrapers": ("gallery_hooks.figures",),
+    "reset_modules": ("gallery_hooks.warnings_are_errors",),
+    "reset_argv": "gallery_hooks.arguments",
     "abort_on_example_error": True,
     "download_all_examples": False,
-    "remove_config_comments": True,
     "show_memory": False,
 }
 

@@ -1,0 +1,38 @@
+"""What the gallery does around an example: its arguments, its warnings, its figures."""
+
+import os
+import warnings
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from sphinx_gallery.scrapers import figure_rst
+
+HERE = Path(__file__).parent
+
+
+def arguments(gallery_conf: dict, script_vars: dict) -> list[str]:
+    """Return the command-line arguments of an example: the demo in the documentation is a short one."""
+    if Path(script_vars["src_file"]).name != "demo.py":
+        return []
+    return ["--epochs", os.environ.get("CONN_DOCS_EPOCHS", "40"), "--out", str(HERE / "_build" / "demo")]
+
+
+def warnings_are_errors(gallery_conf: dict, fname: str) -> None:
+    """Make Python's warnings inside an example errors; Sphinx's -W does not see them."""
+    warnings.simplefilter("error")
+
+
+def figures(block: tuple, block_vars: dict, gallery_conf: dict) -> str:
+    """Return the reStructuredText that shows the dictionary ``figures`` which an example leaves behind.
+
+    The packages make figures without pyplot's global list of open ones, so that the gallery's own scraper sees none.
+    """
+    left = block_vars["example_globals"].get("figures", {})
+    shown = []
+    for name, figure in left.items():
+        if isinstance(figure, Figure):
+            path = next(block_vars["image_path_iterator"])
+            figure.savefig(path, dpi=110, bbox_inches="tight")
+            shown.append(figure_rst([path], gallery_conf["src_dir"], name))
+    left.clear()
+    return "\n".join(shown)
