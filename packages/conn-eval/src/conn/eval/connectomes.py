@@ -90,8 +90,8 @@ def group_connectome(connectomes: npt.ArrayLike, *, nan_policy: Literal["raise",
     """Return the mean of correlation matrices over scans, taken in Fisher's z.
 
     Each correlation becomes z = artanh(r), the z are averaged over scans, and the mean goes back
-    through tanh. Correlations nearer to ±1 than 1e-7 count as ±(1 - 1e-7), except where every
-    scan has exactly the same value, which the mean keeps (the diagonal stays 1).
+    through tanh. Correlations nearer to ±1 than 1e-7 count as ±(1 - 1e-7), where z is finite;
+    only where all scans are that near to the same end is the mean exactly ±1 (the diagonal is).
 
     Parameters
     ----------
@@ -154,7 +154,8 @@ def group_connectome(connectomes: npt.ArrayLike, *, nan_policy: Literal["raise",
         bounded = np.clip(matrix, -_LARGEST_CORRELATION, _LARGEST_CORRELATION)
         total += np.arctanh(np.where(known, bounded, 0.0))
     mean = np.tanh(total / np.maximum(count, 1))
-    mean = np.where(lowest == highest, lowest, mean)
+    mean[(count > 0) & (lowest >= _LARGEST_CORRELATION)] = 1.0
+    mean[(count > 0) & (highest <= -_LARGEST_CORRELATION)] = -1.0
     return np.where(count == 0, np.nan, mean)
 
 

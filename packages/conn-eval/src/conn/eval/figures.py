@@ -255,7 +255,7 @@ def plot_communities(
     Returns
     -------
     matplotlib.figure.Figure
-        The figure: communities down, regions across.
+        The figure: communities down, numbered from 1, and regions across.
 
     Raises
     ------
@@ -283,7 +283,7 @@ def plot_communities(
     _colour_bar(figure, axes, image, label)
     _mark_blocks(axes, blocks, "x", inches=7.4, across=2.4, line_colour="white")
     axes.set_xlabel("region, by group" if blocks else "region")
-    _integer_ticks(axes, "y", values.shape[1])
+    _number_communities(axes, values.shape[1])
     axes.set_ylabel("community")
     _title(axes, title)
     return figure
@@ -312,7 +312,7 @@ def plot_dynamics(
     Returns
     -------
     matplotlib.figure.Figure
-        The figure.
+        The figure; communities are numbered from 1.
 
     Raises
     ------
@@ -345,7 +345,7 @@ def plot_dynamics(
     for border in np.arange(n_communities - 1) + 0.5:
         axes.axhline(border, color="white", linewidth=0.8)
     axes.set_xlabel("time (s)")
-    _integer_ticks(axes, "y", n_communities)
+    _number_communities(axes, n_communities)
     axes.set_ylabel("community")
     _title(axes, title)
     return figure
@@ -449,9 +449,9 @@ def _without_frame(axes: "Axes") -> None:
     axes.tick_params(labelsize=_FONT_SIZE)
 
 
-def _integer_ticks(axes: "Axes", axis: str, n: int) -> None:
-    step = max(1, int(np.ceil(n / 20)))
-    getattr(axes, f"set_{axis}ticks")(np.arange(0, n, step))
+def _number_communities(axes: "Axes", n_communities: int) -> None:
+    places = np.arange(0, n_communities, max(1, int(np.ceil(n_communities / 20))))
+    axes.set_yticks(places, [str(place + 1) for place in places])
 
 
 def _blocks(groups: Iterable[object] | None, n_regions: int) -> tuple[np.ndarray, list[tuple[str, int]]]:

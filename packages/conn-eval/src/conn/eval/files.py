@@ -20,7 +20,12 @@ def check_output_folder(folder: str | Path) -> Path:
     Parameters
     ----------
     folder : str or Path
-        Where files shall go; it need not exist yet.
+        Where files shall go; it need not exist yet. A leading ``~`` is the home folder.
+
+    Returns
+    -------
+    Path
+        The folder, with ``~`` replaced.
 
     Raises
     ------

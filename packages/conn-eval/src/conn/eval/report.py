@@ -231,8 +231,9 @@ class Report:
             sections=self._sections,
             version=__version__,
         )
-        write_files({Path(path): page + "\n"})
-        return Path(path)
+        destination = Path(path).expanduser()
+        write_files({destination: page + "\n"})
+        return destination
 
     def _add(self, heading: str, part: dict[str, Any]) -> None:
         heading = heading.strip()

@@ -88,7 +88,7 @@ def write_results(
         raise ValueError(
             f"results['simulated'] is {content['simulated']!r} but the argument simulated is {bool(simulated)!r}"
         )
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     paths = {"results": folder / "results.json"}
     texts = {
         paths["results"]: json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
