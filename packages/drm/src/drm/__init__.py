@@ -1,5 +1,26 @@
 """Dynamic representational models: recurrent artificial brains fitted to measurements."""
 
 from drm._version import __version__
+from drm.base import DRM, DRMLoss, DRMNet, DRMNode
+from drm.bold import BOLDReadout
+from drm.connection import DRMConnection
+from drm.haemodynamics import double_gamma
+from drm.iterators import DRMIterator
+from drm.population import DRMPopulation
+from drm.readout import DRMReadout
+from drm.wiring import connect
 
-__all__ = ["__version__"]
+__all__ = [
+    "DRM",
+    "BOLDReadout",
+    "DRMConnection",
+    "DRMIterator",
+    "DRMLoss",
+    "DRMNet",
+    "DRMNode",
+    "DRMPopulation",
+    "DRMReadout",
+    "__version__",
+    "connect",
+    "double_gamma",
+]

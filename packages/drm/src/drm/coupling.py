@@ -1,0 +1,249 @@
+"""Delayed coupling as one batched product: gather what arrives, multiply, for all edges at once."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Edges", "LaggedProduct"]
+
+# How many multiplications of one large matrix product cost as much as one element that is gathered
+# and multiplied on its own (measured on CPUs; it decides between two exact ways).
+_GATHER_COST = 4.0
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Single weights between units, each with its delay; all arrays have one entry per weight.
+
+    Attributes
+    ----------
+    row, column : Tensor of int, shape (weight,)
+        The receiving row of the drive and the sending unit.
+    lag : Tensor of int, shape (weight,)
+        Delay in ticks.
+    row_block, column_block : Tensor of int, shape (weight,)
+        The population to which the row and the unit belong.
+    """
+
+    row: Tensor
+    column: Tensor
+    lag: Tensor
+    row_block: Tensor
+    column_block: Tensor
+
+    def reversed(self) -> "Edges":
+        """Return the same weights seen from the sender."""
+        return Edges(self.column, self.row, self.lag, self.column_block, self.row_block)
+
+
+class LaggedProduct:
+    """The sum over all edges of a weight times a value at another time.
+
+    For tick t, ``result[row] += weight * buffer[t + shift * lag + origin, column]``: with shift -1
+    it is the coupling itself, with shift +1 on reversed edges its adjoint. Rows with the same list
+    of (lag, column) form a block, and a block is one matrix product with the gathered values. The
+    blocks are either the populations, so that the cost is edges times units squared whatever the
+    number of distinct delays, or a single one of all rows, which is faster when delays are few.
+
+    Parameters
+    ----------
+    edges : Edges
+        At least one weight.
+    n_rows, n_columns : int
+        Number of rows of the result and of values in a tick of the buffer.
+    shift : int
+        -1 or +1.
+    origin : int
+        Tick of the buffer that is tick 0.
+    """
+
+    def __init__(self, edges: Edges, *, n_rows: int, n_columns: int, shift: int, origin: int) -> None:
+        tick = origin + shift * edges.lag
+        address = tick * n_columns + edges.column
+        single = torch.zeros_like(edges.row)
+        blocks, slots, columns = _cost(edges.row_block, edges.row, address)
+        single_blocks, single_slots, single_columns = _cost(single, edges.row, address)
+        by_population = blocks * columns * (slots + _GATHER_COST)
+        at_once = single_blocks * single_columns * single_slots / _GATHER_COST
+        block = edges.row_block if by_population < at_once else single
+
+        self.n_rows, self.n_columns = n_rows, n_columns
+        block = torch.unique(block, return_inverse=True)[1]
+        self.row_slot, rows_of_slot = _slots(block, edges.row)
+        self.column_slot, address_of_slot = _slots(block, address)
+        self.block = block
+        self.shape = (rows_of_slot.shape[0], rows_of_slot.shape[1], address_of_slot.shape[1])
+        # An empty slot has weight zero everywhere, so that it may read any address, and its result
+        # goes to a row past the last one, where nobody looks.
+        self.address = address_of_slot.clamp(min=0)
+        target = torch.where(rows_of_slot < 0, n_rows, rows_of_slot).flatten()
+        place = torch.full((n_rows + 1,), -1, dtype=torch.long)
+        place[target] = torch.arange(target.numel())
+        self.place = place[:n_rows]
+        self.device = torch.device("cpu")
+        self._finish()
+
+    def _finish(self) -> None:
+        n_places = self.shape[0] * self.shape[1]
+        arange = torch.arange(self.n_rows, device=self.device)
+        self.in_order = n_places == self.n_rows and bool((self.place == arange).all())
+        self.has_gaps = bool((self.place < 0).any())
+        flat = self.address.flatten()
+        first = int(flat[0])
+        # A single delay from all units needs no gathering: the values lie side by side.
+        side_by_side = torch.arange(first, first + self.n_columns, device=self.device)
+        self.slice_start = first if torch.equal(flat, side_by_side) else None
+        self._addresses: dict[int, Tensor] = {}
+
+    def _address(self, n_ticks: int) -> Tensor:
+        """Return the flat addresses (block, address, tick) that a stretch reads."""
+        if n_ticks not in self._addresses:
+            ticks = torch.arange(n_ticks, device=self.device) * self.n_columns
+            self._addresses[n_ticks] = (self.address.unsqueeze(-1) + ticks).flatten()
+        return self._addresses[n_ticks]
+
+    def to(self, device: torch.device) -> None:
+        """Move the plan to a device.
+
+        Parameters
+        ----------
+        device : torch.device
+        """
+        if device == self.device:
+            return
+        self.device = device
+        for name in ("row_slot", "column_slot", "block", "address", "place"):
+            setattr(self, name, getattr(self, name).to(device))
+        self._addresses = {}
+
+    def pack(self, values: Tensor) -> Tensor:
+        """Return the weights as one matrix for each block, zero where there is no edge.
+
+        Parameters
+        ----------
+        values : Tensor, shape (weight,)
+
+        Returns
+        -------
+        Tensor, shape (block, slot, address)
+        """
+        packed = values.new_zeros(self.shape)
+        return packed.index_put_((self.block, self.row_slot, self.column_slot), values, True)
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """Return the entries of packed matrices that belong to the weights.
+
+        Parameters
+        ----------
+        packed : Tensor, shape (block, slot, address)
+
+        Returns
+        -------
+        Tensor, shape (weight,)
+        """
+        return packed[self.block, self.row_slot, self.column_slot]
+
+    def gather(self, buffer: Tensor, start: int, n_ticks: int) -> Tensor:
+        """Return the values that a stretch of ticks reads from the buffer.
+
+        Parameters
+        ----------
+        buffer : Tensor, shape (tick, column, batch), contiguous
+        start, n_ticks : int
+            First tick, and how many.
+
+        Returns
+        -------
+        Tensor, shape (block, address, n_ticks * batch)
+        """
+        rows = buffer.view(-1, buffer.shape[-1])
+        base = start * self.n_columns
+        if base < 0:
+            found = rows.index_select(0, self._address(n_ticks) + base)
+        else:
+            found = rows[base:].index_select(0, self._address(n_ticks))
+        return found.view(self.shape[0], self.shape[2], -1)
+
+    def apply(self, packed: Tensor, buffer: Tensor, start: int, n_ticks: int) -> Tensor:
+        """Return the product for a stretch of ticks.
+
+        Parameters
+        ----------
+        packed : Tensor, shape (block, slot, address)
+            What `pack` gave.
+        buffer : Tensor, shape (tick, column, batch), contiguous
+        start, n_ticks : int
+            First tick, and how many.
+
+        Returns
+        -------
+        Tensor, shape (n_ticks, row, batch)
+        """
+        n_blocks, n_slots, _ = self.shape
+        batch = buffer.shape[-1]
+        if self.slice_start is not None:
+            first = start + self.slice_start // self.n_columns
+            product = packed[0] @ buffer[first : first + n_ticks]
+        else:
+            product = torch.bmm(packed, self.gather(buffer, start, n_ticks))
+            product = product.view(n_blocks * n_slots, n_ticks, batch).transpose(0, 1)
+        if self.in_order:
+            return product
+        result = product.index_select(1, self.place.clamp(min=0))
+        if self.has_gaps:
+            result = torch.where((self.place < 0).unsqueeze(-1), 0, result)
+        return result
+
+    def weight_gradient(self, buffer: Tensor, adjoint: Tensor, *, chunk: int = 64) -> Tensor:
+        """Return the gradient of the weights, given that of the product, over all ticks.
+
+        Parameters
+        ----------
+        buffer : Tensor, shape (tick, column, batch), contiguous
+            What the product read.
+        adjoint : Tensor, shape (time, row, batch)
+            The gradient of the product at each tick from 0 on.
+        chunk : int, default 64
+            Number of ticks whose gathered values are held at once.
+
+        Returns
+        -------
+        Tensor, shape (weight,)
+        """
+        n_blocks, n_slots, _ = self.shape
+        n_ticks, _, batch = adjoint.shape
+        total = adjoint.new_zeros(self.shape)
+        occupied = self.place >= 0
+        for start in range(0, n_ticks, chunk):
+            part = adjoint[start : start + chunk]
+            length = part.shape[0]
+            wide = self.gather(buffer, start, length)
+            if self.in_order:
+                spread = part
+            else:
+                spread = part.new_zeros(length, n_blocks * n_slots, batch)
+                spread[:, self.place[occupied]] = part[:, occupied]
+            spread = spread.view(length, n_blocks, n_slots, batch).permute(1, 2, 0, 3)
+            total.baddbmm_(spread.reshape(n_blocks, n_slots, -1), wide.transpose(1, 2))
+        return self.unpack(total)
+
+
+def _slots(block: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each entry's place among its block's distinct keys, and the keys (-1 where none)."""
+    pairs, inverse = torch.unique(torch.stack([block, key]), dim=1, return_inverse=True)
+    n_blocks = int(block.max()) + 1
+    counts = torch.bincount(pairs[0], minlength=n_blocks)
+    # `unique` sorts by block, then by key: a key's place is its position after its block's first.
+    first = counts.cumsum(0) - counts
+    place = torch.arange(pairs.shape[1]) - first[pairs[0]]
+    table = torch.full((n_blocks, int(counts.max())), -1, dtype=torch.long)
+    table[pairs[0], place] = pairs[1]
+    return place[inverse], table
+
+
+def _cost(block: Tensor, row: Tensor, address: Tensor) -> tuple[int, int, int]:
+    """Return the number of blocks, and the largest number of rows and of addresses of one."""
+    block = torch.unique(block, return_inverse=True)[1]
+    rows, addresses = _slots(block, row)[1], _slots(block, address)[1]
+    return rows.shape[0], rows.shape[1], addresses.shape[1]

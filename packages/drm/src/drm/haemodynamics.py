@@ -1,0 +1,96 @@
+"""The haemodynamic response: what a brief burst of activity does to the BOLD signal."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["CANONICAL", "double_gamma"]
+
+CANONICAL: dict[str, float] = {
+    "peak_delay": 6.0,
+    "undershoot_delay": 16.0,
+    "peak_dispersion": 1.0,
+    "undershoot_dispersion": 1.0,
+    "peak_undershoot_ratio": 6.0,
+    "onset": 0.0,
+    "duration": 32.0,
+}
+"""Parameters of the canonical response of SPM, in seconds (the ratio has no unit)."""
+
+
+def _gamma_density(time: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
+    # Before 0 the density is 0; the logarithm must not see those times, not even in the gradient.
+    positive = time > 0
+    safe = torch.where(positive, time, torch.ones_like(time)) / scale
+    log_density = (shape - 1) * safe.log() - safe - torch.lgamma(shape) - scale.log()
+    return torch.where(positive, log_density.exp(), torch.zeros_like(log_density))
+
+
+def double_gamma(
+    time: Tensor,
+    *,
+    peak_delay: Tensor | float = 6.0,
+    undershoot_delay: Tensor | float = 16.0,
+    peak_dispersion: Tensor | float = 1.0,
+    undershoot_dispersion: Tensor | float = 1.0,
+    peak_undershoot_ratio: Tensor | float = 6.0,
+    onset: Tensor | float = 0.0,
+) -> Tensor:
+    """Return the double-gamma haemodynamic response at the given times.
+
+    The difference of two gamma densities, ``g(t; p1/p3, p3) - g(t; p2/p4, p4) / p5`` with shape
+    and scale. With the defaults it peaks at 5 s, has its trough at 15.75 s and an area of 5/6.
+
+    Parameters
+    ----------
+    time : Tensor, any shape
+        Seconds after the burst of activity.
+    peak_delay, undershoot_delay : Tensor or float, default 6 and 16
+        Delay of the response and of the undershoot, in seconds (p1, p2).
+    peak_dispersion, undershoot_dispersion : Tensor or float, default 1 and 1
+        Dispersion of the response and of the undershoot, in seconds (p3, p4).
+    peak_undershoot_ratio : Tensor or float, default 6
+        Area of the response over that of the undershoot (p5).
+    onset : Tensor or float, default 0
+        Onset of the response, in seconds.
+
+    Returns
+    -------
+    Tensor, shape of `time` broadcast with the parameters
+        The response, per second; zero until the onset. A NaN among the times gives zero.
+
+    Raises
+    ------
+    ValueError
+        If a delay, a dispersion or the ratio is not positive.
+
+    Notes
+    -----
+    Differentiable in every parameter; in the times and the onset everywhere but at the onset.
+
+    References
+    ----------
+    Friston et al. (1998), NeuroImage 7, 30-40, doi:10.1006/nimg.1997.0306.
+
+    Examples
+    --------
+    >>> import torch
+    >>> time = torch.arange(0, 32, 0.01)
+    >>> response = double_gamma(time)
+    >>> round(float(time[response.argmax()]), 2)
+    5.0
+    """
+    parameters = {
+        "peak_delay": peak_delay,
+        "undershoot_delay": undershoot_delay,
+        "peak_dispersion": peak_dispersion,
+        "undershoot_dispersion": undershoot_dispersion,
+        "peak_undershoot_ratio": peak_undershoot_ratio,
+    }
+    p = {name: torch.as_tensor(x, dtype=time.dtype, device=time.device) for name, x in parameters.items()}
+    for name, value in p.items():
+        if not bool((value > 0).all()):
+            raise ValueError(f"{name} must be positive, got {value.tolist()}.")
+    since = time - onset
+    peak = _gamma_density(since, p["peak_delay"] / p["peak_dispersion"], p["peak_dispersion"])
+    undershoot = _gamma_density(since, p["undershoot_delay"] / p["undershoot_dispersion"], p["undershoot_dispersion"])
+    return peak - undershoot / p["peak_undershoot_ratio"]

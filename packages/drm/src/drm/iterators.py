@@ -1,0 +1,296 @@
+"""From samples with times to what happens at each tick."""
+
+import math
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["DRMIterator", "Duplicates", "bin_samples"]
+
+Duplicates = Literal["error", "mean", "last"]
+
+
+class DRMIterator:
+    """What happens at each tick: the stimulus and, where there was one, the measurement.
+
+    Samples with their own times and rates are put on one grid of ticks, tick k lying at
+    ``k * resolution`` milliseconds. Where there is no stimulus it is zero; where there is no
+    measurement or confound it is NaN. Time runs from 0 to the last stimulus or measurement.
+
+    A recording (two axes) is cut into `batch_size` stretches of `n_batches` ticks that are run
+    side by side, each from the initial state; the last is filled up with zeros and NaN. Recordings
+    of several subjects or trials (three axes) are run side by side as they are.
+
+    Parameters
+    ----------
+    resolution : float
+        Length of a tick in milliseconds.
+    stimulus : array, shape (sample, feature) or (sample, batch, feature)
+        Finite.
+    stim_time : array, shape (sample,)
+        Times of the stimulus samples in milliseconds, from 0 on, in any order.
+    response : array, shape (sample, measurement) or (sample, batch, measurement), optional
+        Measurements; NaN where one is missing.
+    resp_time : array, shape (sample,), optional
+        Times of the measurements in milliseconds.
+    batch_size : int, default 1
+        Number of stretches; for three axes the size of the second axis, and need not be given.
+    n_batches : int, optional
+        Number of ticks of each stretch. By default as many as take in all ticks; if smaller, only
+        the first ``batch_size * n_batches`` ticks are used.
+    confounds : array, shape (sample, confound) or (sample, batch, confound), optional
+        Confounds; NaN where missing.
+    confound_time : array, shape (sample,), optional
+        Times of the confounds in milliseconds.
+    duplicates : {"error", "mean", "last"}, default "error"
+        What to do with two samples in one tick.
+    dtype : torch.dtype, optional
+        Of the tensors given; torch's default type when not given.
+    device : torch.device or str, optional
+        Of the tensors given.
+
+    Raises
+    ------
+    ValueError
+        If shapes or times do not fit, a time is negative or not finite, two samples fall in one
+        tick (with ``duplicates="error"``), the stimulus is not finite, or no measurement falls in
+        the ticks that are used.
+
+    Examples
+    --------
+    >>> items = DRMIterator(
+    ...     10.0, stimulus=[[1.0], [2.0]], stim_time=[0, 10], response=[[5.0]], resp_time=[20]
+    ... )
+    >>> for item in items:
+    ...     print(item["stimulus"].item(), item["response"].item(), items.is_final())
+    1.0 nan False
+    2.0 nan False
+    0.0 5.0 True
+    """
+
+    def __init__(
+        self,
+        resolution: float,
+        stimulus: Any,
+        stim_time: Any,
+        response: Any = None,
+        resp_time: Any = None,
+        batch_size: int | None = None,
+        n_batches: int | None = None,
+        *,
+        confounds: Any = None,
+        confound_time: Any = None,
+        duplicates: Duplicates = "error",
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        if not (resolution > 0 and math.isfinite(resolution)):
+            raise ValueError(f"The resolution must be above 0 ms, got {resolution}.")
+        self.resolution = float(resolution)
+        streams = {
+            "stimulus": _stream("stimulus", stimulus, stim_time, self.resolution),
+            "response": _stream("response", response, resp_time, self.resolution),
+            "confounds": _stream("confounds", confounds, confound_time, self.resolution),
+        }
+        found = {name: stream for name, stream in streams.items() if stream is not None}
+        if "stimulus" not in found:
+            raise ValueError("A stimulus is needed; give zeros where there is none.")
+        if not np.isfinite(found["stimulus"][0]).all():
+            raise ValueError("The stimulus must be finite; leave out the samples that are missing.")
+        batched = {name: values.shape[1] for name, (values, _) in found.items() if values.ndim == 3}
+        if batched and (len(set(batched.values())) > 1 or len(batched) < len(found)):
+            sizes = {name: values.shape for name, (values, _) in found.items()}
+            raise ValueError(
+                f"Stimulus, response and confounds must all have the same batch axis, or none; got shapes {sizes}."
+            )
+
+        n_ticks = 1 + max(int(ticks.max()) for name, (_, ticks) in found.items() if name != "confounds")
+        on_grid = {}
+        for name, (values, ticks) in found.items():
+            inside = ticks < n_ticks
+            fill = 0.0 if name == "stimulus" else math.nan
+            on_grid[name] = bin_samples(
+                values[inside], ticks[inside], n_ticks, fill=fill, duplicates=duplicates, name=name
+            )
+        if batched:
+            size = next(iter(batched.values()))
+            if batch_size not in (None, size):
+                raise ValueError(f"The data have {size} batch items, batch_size is {batch_size}.")
+            if n_batches is not None and not 1 <= n_batches <= n_ticks:
+                raise ValueError(f"n_batches must be from 1 to {n_ticks}, got {n_batches}.")
+            on_grid = {name: grid[:n_batches] for name, grid in on_grid.items()}
+        else:
+            on_grid = _cut(on_grid, n_ticks, 1 if batch_size is None else batch_size, n_batches)
+        if "response" in on_grid and np.isnan(on_grid["response"]).all():
+            raise ValueError("No measurement falls in the ticks that are used.")
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        self._tensors = {name: torch.as_tensor(grid, dtype=dtype, device=device) for name, grid in on_grid.items()}
+        self.n_ticks, self.batch_size = self._tensors["stimulus"].shape[:2]
+        self._next = 0
+
+    def __len__(self) -> int:
+        """Return the number of ticks."""
+        return self.n_ticks
+
+    def __iter__(self) -> Self:
+        """Start again at the first tick, and return the iterator itself."""
+        self._next = 0
+        return self
+
+    def next(self) -> dict[str, Tensor | None]:
+        """Return what happens at the next tick.
+
+        Returns
+        -------
+        dict
+            ``stimulus`` of shape (batch, feature), ``response`` of shape (batch, measurement) and
+            ``confounds`` of shape (batch, confound); None for what was not given.
+
+        Raises
+        ------
+        StopIteration
+            After the last tick.
+        """
+        return {name: None if part is None else part[0] for name, part in self.next_block(1).items()}
+
+    __next__ = next
+
+    def next_block(self, n_ticks: int) -> dict[str, Tensor | None]:
+        """Return what happens at the next ticks, fewer where the end comes first.
+
+        Parameters
+        ----------
+        n_ticks : int
+            Number of ticks, at least 1.
+
+        Returns
+        -------
+        dict
+            As `next` gives, with time as first axis.
+
+        Raises
+        ------
+        StopIteration
+            After the last tick.
+        """
+        if self._next >= self.n_ticks:
+            raise StopIteration
+        stretch = slice(self._next, min(self._next + n_ticks, self.n_ticks))
+        self._next = stretch.stop
+        names = ("stimulus", "response", "confounds")
+        parts = {name: self._tensors.get(name) for name in names}
+        return {name: None if part is None else part[stretch] for name, part in parts.items()}
+
+    def is_final(self) -> bool:
+        """Return whether the last tick was given."""
+        return self._next >= self.n_ticks
+
+
+def bin_samples(
+    values: np.ndarray,
+    ticks: np.ndarray,
+    n_ticks: int,
+    *,
+    fill: float,
+    duplicates: Duplicates = "error",
+    name: str = "samples",
+) -> np.ndarray:
+    """Return samples on a grid of ticks.
+
+    Parameters
+    ----------
+    values : array, shape (sample, ...)
+        The samples.
+    ticks : array of int, shape (sample,)
+        The tick of each sample, from 0 to ``n_ticks - 1``.
+    n_ticks : int
+        Number of ticks.
+    fill : float
+        Value of ticks without a sample.
+    duplicates : {"error", "mean", "last"}, default "error"
+        What to do with two samples in one tick: refuse them, take their mean (over the values that
+        are not NaN), or take the later one in the order given.
+    name : str, default "samples"
+        What the samples are, for messages.
+
+    Returns
+    -------
+    array, shape (n_ticks, ...)
+
+    Raises
+    ------
+    ValueError
+        If two samples fall in one tick and `duplicates` is "error", or it is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bin_samples(np.array([1.0, 2.0]), np.array([0, 2]), 3, fill=0.0).tolist()
+    [1.0, 0.0, 2.0]
+    """
+    if duplicates not in get_args(Duplicates):
+        raise ValueError(f"duplicates must be one of {get_args(Duplicates)}, got {duplicates!r}.")
+    grid = np.full((n_ticks, *values.shape[1:]), fill)
+    found, counts = np.unique(ticks, return_counts=True)
+    if duplicates == "error" and (counts > 1).any():
+        tick = int(found[counts > 1][0])
+        raise ValueError(
+            f"{name}: {int(counts.max())} samples fall in tick {tick}; use a finer resolution, or "
+            "duplicates='mean' or 'last'."
+        )
+    if duplicates == "mean":
+        present = ~np.isnan(values)
+        total, number = np.zeros_like(grid), np.zeros_like(grid)
+        np.add.at(total, ticks, np.where(present, values, 0.0))
+        np.add.at(number, ticks, present)
+        grid[found] = np.nan
+        np.divide(total, number, out=grid, where=number > 0)
+    else:
+        for tick, value in zip(ticks, values, strict=True):
+            grid[tick] = value
+    return grid
+
+
+def _stream(name: str, values: Any, times: Any, resolution: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return checked samples in double precision, and the tick of each."""
+    if (values is None) != (times is None):
+        raise ValueError(f"The {name} needs both values and times.")
+    if values is None:
+        return None
+    samples = np.asarray(values, dtype=np.float64)
+    moments = np.asarray(times, dtype=np.float64)
+    if samples.ndim not in (2, 3):
+        raise ValueError(
+            f"The {name} must have shape (sample, feature) or (sample, batch, feature), got {samples.shape}."
+        )
+    if moments.shape != (samples.shape[0],):
+        raise ValueError(f"The {name} has {samples.shape[0]} samples, its times have shape {moments.shape}.")
+    if samples.shape[0] == 0:
+        raise ValueError(f"The {name} has no sample.")
+    if not np.isfinite(moments).all() or (moments < 0).any():
+        raise ValueError(f"The times of the {name} must be finite and not negative.")
+    # Half a tick always goes up: rounding to even would pull neighbours into one tick.
+    return samples, np.floor(moments / resolution + 0.5).astype(np.int64)
+
+
+def _cut(on_grid: dict[str, np.ndarray], n_ticks: int, batch_size: int, n_batches: int | None) -> dict[str, np.ndarray]:
+    """Return recordings (tick, feature) as stretches side by side (tick, batch, feature)."""
+    if not 1 <= batch_size <= n_ticks:
+        raise ValueError(f"batch_size must be from 1 to {n_ticks} ticks, got {batch_size}.")
+    length = math.ceil(n_ticks / batch_size)
+    if n_batches is not None:
+        if not 1 <= n_batches <= length:
+            raise ValueError(
+                f"n_batches must be from 1 to {length} for {n_ticks} ticks in {batch_size} stretches, got {n_batches}."
+            )
+        length = n_batches
+    result = {}
+    for name, grid in on_grid.items():
+        used = grid[: batch_size * length]
+        missing = batch_size * length - used.shape[0]
+        fill = 0.0 if name == "stimulus" else np.nan
+        padded = np.pad(used, ((0, missing), (0, 0)), constant_values=fill)
+        result[name] = padded.reshape(batch_size, length, -1).swapaxes(0, 1)
+    return result

@@ -1,0 +1,382 @@
+"""The artificial brain: populations, the connections among them, and a readout."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from drm.assembly import Assembly, can_assemble
+from drm.connection import DRMConnection
+from drm.node import DRMNode
+from drm.population import DRMPopulation
+from drm.readout import DRMReadout
+
+__all__ = ["DRMNet", "UpdateMode"]
+
+UpdateMode = Literal["sync", "sequential", "random", "legacy"]
+
+
+class DRMNet(DRMNode):
+    """A network of populations that receive a stimulus and one another, seen through a readout.
+
+    At each tick every population receives what its connections deliver. A connection's strength
+    is its block of columns in the target's weights: the stimulus first, then the senders in order.
+
+    Parameters
+    ----------
+    populations : sequence of DRMPopulation
+        At least one.
+    ws : sequence of DRMConnection or None, one for each population
+        Connections from the stimulus; None where a population does not receive it.
+    Wp : array of objects or nested sequences, shape (population, population)
+        Connections among populations, ``Wp[target, source]``; None where there is none.
+    readout : DRMReadout
+        Receives the outputs of all populations.
+    mode : {"sync", "sequential", "random", "legacy"}, default "sync"
+        How populations are updated within a tick. ``sync``: all at once, from the past alone, so
+        that their order has no influence (connections without delay are followed in their order).
+        ``sequential`` and ``random``: one after the other, in the given order or in one drawn
+        anew for each tick, each sending what it last computed. ``legacy``: as ``random``, but all
+        outputs are zero at the start of each tick, as in the framework's first implementation,
+        which drops about half of what is sent; for comparisons with it only.
+    seed : int, default 0
+        Seed of the order in ``random`` and ``legacy``.
+    vectorised : bool, optional
+        Whether all populations of a kind are computed at once over whole stretches of time, which
+        is faster and gives the same result. By default it is so wherever possible: in mode
+        ``sync``, with delays of at least one tick and without parts that define their own
+        `forward`.
+
+    Raises
+    ------
+    ValueError
+        If the parts do not fit together (the message names the population or connection), a cycle
+        has no delay, or `vectorised` is asked for where it is not possible.
+    TypeError
+        If an element of `ws` or `Wp` is neither a connection nor None.
+
+    Examples
+    --------
+    >>> import torch
+    >>> first, second = DRMPopulation(1, 1), DRMPopulation(1, 1)
+    >>> for population in (first, second):
+    ...     _ = torch.nn.init.ones_(population.weight)
+    >>> net = DRMNet(
+    ...     [first, second],
+    ...     ws=[DRMConnection(), None],
+    ...     Wp=[[None, None], [DRMConnection(delay=2), None]],
+    ...     readout=DRMReadout(2, 2, weight=torch.eye(2)),
+    ... )
+    >>> impulse = torch.zeros(5, 1, 1)
+    >>> impulse[0] = 1
+    >>> responses, activity = net.run(impulse)
+    >>> responses[:, 0].argmax(0).tolist()
+    [1, 3]
+    """
+
+    def __init__(
+        self,
+        populations: Sequence[DRMPopulation],
+        ws: Sequence[DRMConnection | None],
+        Wp: Any,
+        readout: DRMReadout,
+        *,
+        mode: UpdateMode = "sync",
+        seed: int = 0,
+        vectorised: bool | None = None,
+    ) -> None:
+        populations = list(populations)
+        rows = _check_parts(populations, list(ws), Wp, readout)
+        widths = {line.n_in for line in ws if line is not None}
+        if len(widths) > 1:
+            raise ValueError(
+                "All connections from the stimulus must have the same n_in, the number of stimulus "
+                f"features; got {sorted(widths)}."
+            )
+        super().__init__(n_in=widths.pop() if widths else 1, n_out=readout.n_out)
+        self.receives_stimulus = any(line is not None for line in ws)
+        self.populations = nn.ModuleList(populations)
+        self.readout = readout
+        self.ws = list(ws)
+        self.Wp = rows
+        self.connections = nn.ModuleList(line for row in [self.ws, *rows] for line in row if line is not None)
+        _check_widths(self._populations, self.ws, rows, readout, self.n_in)
+        if mode not in get_args(UpdateMode):
+            raise ValueError(f"mode must be one of {get_args(UpdateMode)}, got {mode!r}.")
+        self.mode: UpdateMode = mode
+        self._order = _order_without_delay(self._populations, rows) if mode == "sync" else None
+        self._generator = torch.Generator().manual_seed(seed)
+        possible = mode == "sync" and can_assemble(self._populations, self.ws, rows)
+        if vectorised and not possible:
+            raise ValueError(
+                "The network cannot be vectorised: that takes mode 'sync', delays of at least one "
+                "tick among populations, and parts without their own forward."
+            )
+        self.vectorised = possible if vectorised is None else vectorised
+        self._assembly = Assembly(self._populations, self.ws, rows, self.n_in) if self.vectorised else None
+
+    @property
+    def _populations(self) -> list[DRMPopulation]:
+        return list(self.populations)  # pyright: ignore[reportReturnType]
+
+    @property
+    def names(self) -> list[str]:
+        """The populations' names; a population without one is called by its number."""
+        return [_name(self._populations, i) for i in range(len(self.populations))]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of units of each population."""
+        return [p.n_out for p in self._populations]
+
+    def forward(self, x: Tensor | np.ndarray, confounds: Tensor | None = None) -> Tensor:
+        """Return the predicted measurements of one tick.
+
+        Parameters
+        ----------
+        x : Tensor or array, shape (batch, feature)
+            The stimulus in this tick; zeros where there is none.
+        confounds : Tensor of shape (batch, confound), optional
+            Confounds for the readout; NaN where missing.
+
+        Returns
+        -------
+        Tensor, shape (batch, measurement)
+
+        Raises
+        ------
+        ValueError
+            As for `run`.
+        """
+        stimulus = torch.as_tensor(x).unsqueeze(0)
+        later = None if confounds is None else confounds.unsqueeze(0)
+        return self.run(stimulus, later)[0][0]
+
+    def run(self, stimulus: Tensor | np.ndarray, confounds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return predicted measurements and activity for a stretch of time.
+
+        The stretch follows on what was run before, until `reset`.
+
+        Parameters
+        ----------
+        stimulus : Tensor or array, shape (time, batch, feature)
+            The stimulus; zeros where there is none. Without a population that receives it, only
+            its time and batch count.
+        confounds : Tensor of shape (time, batch, confound), optional
+            Confounds for the readout; NaN where missing.
+
+        Returns
+        -------
+        responses : Tensor, shape (time, batch, measurement)
+        activity : Tensor, shape (time, batch, unit)
+            Outputs of all units, population after population.
+
+        Raises
+        ------
+        ValueError
+            If the stimulus has not three axes, no tick, other features than the net expects,
+            another batch size than before, or values that are not finite; if confounds are given
+            or missing against what the readout expects.
+        """
+        reference = self._populations[0].weight
+        stimulus = torch.as_tensor(stimulus).to(device=reference.device, dtype=reference.dtype)
+        self._check_stimulus(stimulus)
+        if confounds is not None:
+            confounds = confounds.to(device=reference.device, dtype=reference.dtype)
+        if self._assembly is not None:
+            activity = self._run_vectorised(self._assembly, stimulus)
+        else:
+            activity = self._run_one_by_one(stimulus)
+        return self._read(activity, confounds), activity
+
+    def _check_stimulus(self, stimulus: Tensor) -> None:
+        if stimulus.ndim != 3 or stimulus.shape[0] < 1 or stimulus.shape[1] < 1:
+            raise ValueError(
+                "The stimulus must have shape (time, batch, feature) with at least one tick and "
+                f"one batch item, got {tuple(stimulus.shape)}."
+            )
+        if self.receives_stimulus and stimulus.shape[2] != self.n_in:
+            raise ValueError(f"The network expects {self.n_in} stimulus features, got {stimulus.shape[2]}.")
+        if not bool(torch.isfinite(stimulus).all()):
+            raise ValueError("The stimulus must be finite; use zeros where there is none.")
+        if self._memory:
+            before = self._memory[-1].shape[-1] if self.vectorised else self._memory[0].shape[0]
+            if before != stimulus.shape[1]:
+                raise ValueError(
+                    f"The state is that of {before} batch items, the stimulus has "
+                    f"{stimulus.shape[1]}; call reset first."
+                )
+
+    def _run_vectorised(self, assembly: Assembly, stimulus: Tensor) -> Tensor:
+        if not self.receives_stimulus:
+            stimulus = stimulus.new_zeros(*stimulus.shape[:2], self.n_in)
+        memory = self._memory or assembly.initial_memory(self._populations, stimulus.shape[1])
+        memory = tuple(x.to(stimulus) for x in memory)
+        activity, self._memory = assembly.run(self._populations, stimulus, memory)
+        return activity
+
+    def _run_one_by_one(self, stimulus: Tensor) -> Tensor:
+        batch = stimulus.shape[1]
+        outputs = list(self._memory) or self._silence(stimulus, batch)
+        ticks = []
+        for x in stimulus:
+            outputs = self._tick_sync(x, outputs) if self._order else self._tick(x, outputs)
+            ticks.append(torch.cat(outputs, dim=-1))
+        self._memory = tuple(outputs)
+        return torch.stack(ticks)
+
+    def _silence(self, like: Tensor, batch: int) -> list[Tensor]:
+        return [like.new_zeros(batch, p.n_out) for p in self._populations]
+
+    def _tick_sync(self, x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+        outputs = list(outputs)
+        for i in self._order or ():
+            line = self.ws[i]
+            arriving = [] if line is None else [line(x)]
+            arriving += [line.read(outputs[j]) for j, line in enumerate(self.Wp[i]) if line is not None]
+            # Nothing reads this output at this tick but connections without delay, which come
+            # later in the order: all others read what was sent in ticks before.
+            outputs[i] = self.populations[i](arriving)
+        for row in self.Wp:
+            for j, line in enumerate(row):
+                if line is not None:
+                    line.push(outputs[j])
+        return outputs
+
+    def _tick(self, x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+        order = range(len(self.populations))
+        if self.mode != "sequential":
+            order = torch.randperm(len(self.populations), generator=self._generator).tolist()
+        outputs = self._silence(x, x.shape[0]) if self.mode == "legacy" else list(outputs)
+        for i in order:
+            line = self.ws[i]
+            arriving = [] if line is None else [line(x)]
+            arriving += [line(outputs[j]) for j, line in enumerate(self.Wp[i]) if line is not None]
+            outputs[i] = self.populations[i](arriving)
+        return outputs
+
+    def _read(self, activity: Tensor, confounds: Tensor | None) -> Tensor:
+        if type(self.readout).forward is DRMReadout.forward:
+            return self.readout.run(activity, confounds)
+        given = [None] * activity.shape[0] if confounds is None else list(confounds)
+        ticks = zip(activity, given, strict=True)
+        return torch.stack([self.readout(x.split(self.sizes, dim=-1), c) for x, c in ticks])
+
+    def _nodes(self) -> list[DRMNode]:
+        return [*self.populations, *self.connections, self.readout]  # pyright: ignore
+
+    def reset(self) -> None:
+        """Forget the state of the network and of all its parts."""
+        super().reset()
+        for node in self._nodes():
+            node.reset()
+
+    def detach_(self) -> None:
+        """Cut the state of the network and of all its parts out of the gradient's history."""
+        super().detach_()
+        for node in self._nodes():
+            node.detach_()
+
+
+def _name(populations: Sequence[DRMPopulation], index: int) -> str:
+    name = populations[index].name
+    return f"population {index}" if name is None else name
+
+
+def _check_parts(
+    populations: list[DRMPopulation], ws: list[Any], Wp: Any, readout: Any
+) -> list[list[DRMConnection | None]]:
+    if not populations:
+        raise ValueError("A network needs at least one population.")
+    for i, population in enumerate(populations):
+        if not isinstance(population, DRMPopulation):
+            raise TypeError(f"populations[{i}] must be a DRMPopulation, got {population!r}.")
+    if len({id(population) for population in populations}) < len(populations):
+        raise ValueError("Each population may stand in a network only once.")
+    if not isinstance(readout, DRMReadout):
+        raise TypeError(f"The readout must be a DRMReadout, got {readout!r}.")
+    n = len(populations)
+    if len(ws) != n:
+        raise ValueError(f"ws must have one element for each of {n} populations, got {len(ws)}.")
+    rows = [list(row) for row in Wp]
+    if len(rows) != n or any(len(row) != n for row in rows):
+        lengths = [len(row) for row in rows]
+        raise ValueError(f"Wp must be {n} x {n} (target, source), got rows of lengths {lengths}.")
+    seen: dict[int, str] = {}
+    places = [(f"ws[{i}]", line) for i, line in enumerate(ws)]
+    places += [(f"Wp[{i}, {j}]", line) for i, row in enumerate(rows) for j, line in enumerate(row)]
+    for place, line in places:
+        if line is None:
+            continue
+        if not isinstance(line, DRMConnection):
+            raise TypeError(f"{place} must be a DRMConnection or None, got {line!r}.")
+        if id(line) in seen:
+            raise ValueError(
+                f"{place} is the same connection as {seen[id(line)]}: each keeps what is under "
+                "way, so that none can serve two places."
+            )
+        seen[id(line)] = place
+    return rows
+
+
+def _check_widths(
+    populations: list[DRMPopulation],
+    ws: list[DRMConnection | None],
+    rows: list[list[DRMConnection | None]],
+    readout: DRMReadout,
+    n_stimulus: int,
+) -> None:
+    for i, population in enumerate(populations):
+        expected = 0 if ws[i] is None else n_stimulus
+        for j, line in enumerate(rows[i]):
+            if line is None:
+                continue
+            if line.n_in != populations[j].n_out:
+                raise ValueError(
+                    f"Wp[{i}, {j}] carries {line.n_in} features, but its source "
+                    f"{_name(populations, j)} has {populations[j].n_out} units."
+                )
+            expected += line.n_out
+        if expected == 0:
+            raise ValueError(
+                f"{_name(populations, i)} receives nothing: it needs a connection from the stimulus or a population."
+            )
+        if population.n_in != expected:
+            raise ValueError(
+                f"{_name(populations, i)} expects {population.n_in} afferent features, but its "
+                f"connections deliver {expected}."
+            )
+    n_units = sum(p.n_out for p in populations)
+    if readout.n_in != n_units:
+        raise ValueError(f"The readout expects {readout.n_in} units, but the populations have {n_units}.")
+
+
+def _order_without_delay(populations: list[DRMPopulation], rows: list[list[DRMConnection | None]]) -> list[int]:
+    """Return an order in which connections without delay lead from earlier to later."""
+    waits = [{j for j, line in enumerate(row) if line is not None and line.delay == 0} for row in rows]
+    order: list[int] = []
+    remaining = list(range(len(rows)))
+    while remaining:
+        ready = [i for i in remaining if not waits[i] & set(remaining)]
+        if not ready:
+            cycle = _cycle(waits, remaining)
+            path = " -> ".join(_name(populations, i) for i in cycle)
+            raise ValueError(
+                f"Connections without delay form a cycle: {path}. At least one of them needs a delay of one tick."
+            )
+        order += ready
+        remaining = [i for i in remaining if i not in ready]
+    return order
+
+
+def _cycle(waits: list[set[int]], remaining: list[int]) -> list[int]:
+    """Return a cycle among nodes that all wait for another of them, in the direction of travel."""
+    among = set(remaining)
+    path = [remaining[0]]
+    while True:
+        source = min(waits[path[-1]] & among)
+        if source in path:
+            return [source, *reversed(path[path.index(source) :])]
+        path.append(source)

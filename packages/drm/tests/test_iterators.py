@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from drm import DRMIterator
+
+NAN = float("nan")
+
+
+def test_samples_of_other_rates_land_on_their_ticks():
+    stimulus, response = np.arange(1.0, 6.0)[:, None], np.array([[7.0], [8.0]])
+    items = DRMIterator(2, stimulus, 4 * np.arange(5), response, 10 * np.arange(2))
+    ticks = list(items)
+    assert [tick["stimulus"].item() for tick in ticks] == [1, 0, 2, 0, 3, 0, 4, 0, 5]
+    found = {k: t["response"].item() for k, t in enumerate(ticks) if not t["response"].isnan()}
+    assert found == {0: 7.0, 5: 8.0}
+    assert ticks[0]["confounds"] is None
+
+
+def test_lists_and_arrays_give_the_same():
+    values, times = [[1.0], [2.0]], [0, 3]
+    one = DRMIterator(1, values, times, values, times)
+    other = DRMIterator(*(np.array(x) for x in (1, values, times, values, times)))
+    assert len(one) == len(other) == 4
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a["stimulus"], b["stimulus"])
+
+
+def test_time_runs_to_the_last_stimulus_or_response_but_not_confound():
+    assert len(DRMIterator(1, [[1.0]], [0], [[1.0]], [6])) == 7
+    assert len(DRMIterator(1, [[1.0]], [6], [[1.0]], [0])) == 7
+    items = DRMIterator(1, [[1.0]], [1], confounds=[[1.0], [2.0]], confound_time=[1, 9])
+    assert len(items) == 2
+    items.next()
+    assert items.next()["confounds"].item() == 1
+
+
+def test_is_final_holds_after_the_last_tick_and_an_epoch_can_start_again():
+    items = DRMIterator(1, np.ones((3, 1)), [0, 1, 2])
+    for _ in range(2):
+        iter(items)
+        flags = []
+        for _ in range(3):
+            items.next()
+            flags.append(items.is_final())
+        assert flags == [False, False, True]
+        with pytest.raises(StopIteration):
+            items.next()
+
+
+def test_a_recording_is_cut_into_stretches_and_nothing_is_lost():
+    stimulus = np.arange(7.0)[:, None]
+    items = DRMIterator(1, stimulus, np.arange(7), stimulus, np.arange(7), batch_size=3)
+    ticks = list(items)
+    found = torch.stack([tick["stimulus"] for tick in ticks])[..., 0]
+    assert found.T.tolist() == [[0, 1, 2], [3, 4, 5], [6, 0, 0]]
+    assert torch.stack([tick["response"] for tick in ticks])[1:, 2].isnan().all()
+    fewer = DRMIterator(1, stimulus, np.arange(7), batch_size=3, n_batches=2)
+    found = torch.stack([tick["stimulus"] for tick in fewer])[..., 0]
+    assert found.T.tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_recordings_side_by_side_keep_their_batch():
+    stimulus = np.random.default_rng(0).normal(size=(5, 4, 2))
+    items = DRMIterator(1, stimulus, np.arange(5), n_batches=3, dtype=torch.float64)
+    assert (items.n_ticks, items.batch_size) == (3, 4)
+    block = items.next_block(10)
+    np.testing.assert_array_equal(block["stimulus"].numpy(), stimulus[:3])
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("mean", 2.0), ("last", 3.0)])
+def test_two_samples_in_a_tick_follow_the_policy(policy, expected):
+    arguments = (10, [[1.0], [3.0], [5.0]], [0, 4, 10], [[2.0], [NAN]], [0, 1])
+    with pytest.raises(ValueError, match="stimulus: 2 samples fall in tick 0"):
+        DRMIterator(*arguments)
+    items = DRMIterator(*arguments[:3], duplicates=policy)
+    assert items.next()["stimulus"].item() == expected
+
+
+def test_the_mean_of_duplicates_leaves_out_what_is_missing():
+    items = DRMIterator(10, [[1.0]], [0], [[2.0], [NAN], [4.0]], [0, 1, 2], duplicates="mean")
+    assert items.next()["response"].item() == 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"resolution": 0}, "above 0 ms"),
+        ({"stimulus": None, "stim_time": None}, "A stimulus is needed"),
+        ({"stimulus": [[NAN], [1.0]]}, "stimulus must be finite"),
+        ({"stim_time": [0]}, "2 samples, its times have shape"),
+        ({"stim_time": [0, -1]}, "not negative"),
+        ({"stim_time": None}, "needs both values and times"),
+        ({"stimulus": [1.0, 2.0]}, r"shape \(sample, feature\)"),
+        ({"response": [[NAN]]}, "No measurement"),
+        ({"response": np.zeros((0, 1)), "resp_time": []}, "no sample"),
+        ({"response": [[[1.0]]]}, "same batch axis"),
+        ({"batch_size": 5}, "batch_size must be from 1 to 4"),
+        ({"n_batches": 5}, "n_batches must be from 1 to 4"),
+        ({"duplicates": "first"}, "duplicates must be one of"),
+    ],
+)
+def test_wrong_data_are_refused(changes, message):
+    arguments = {
+        "resolution": 1,
+        "stimulus": [[1.0], [2.0]],
+        "stim_time": [0, 3],
+        "response": [[1.0]],
+        "resp_time": [2],
+    }
+    with pytest.raises(ValueError, match=message):
+        DRMIterator(**(arguments | changes))
+
+
+def test_wrong_batches_are_refused():
+    values = np.ones((3, 2, 1))
+    with pytest.raises(ValueError, match="2 batch items, batch_size is 3"):
+        DRMIterator(1, values, [0, 1, 2], batch_size=3)
+    with pytest.raises(ValueError, match="n_batches must be from 1 to 3"):
+        DRMIterator(1, values, [0, 1, 2], n_batches=4)

@@ -1,0 +1,240 @@
+import numpy as np
+import pytest
+import torch
+
+from drm import (
+    DRM,
+    BOLDReadout,
+    DRMConnection,
+    DRMIterator,
+    DRMNet,
+    DRMPopulation,
+    DRMReadout,
+    connect,
+)
+
+
+def two_populations(seed):
+    """V1 receives a stimulus and V2, V2 receives V1; both are seen through BOLD."""
+    generator = torch.Generator().manual_seed(seed)
+    v1 = DRMPopulation(2, 1, negative_slope=1.0, name="V1", generator=generator)
+    v2 = DRMPopulation(1, 1, negative_slope=1.0, name="V2", generator=generator)
+    wp = connect([v1, v2], present=[[0, 1], [1, 0]], delays=2)
+    bold = BOLDReadout(2, 2, resolution=500, weight=torch.eye(2))
+    return DRMNet([v1, v2], [DRMConnection(), None], wp, bold)
+
+
+def weights(net):
+    return torch.cat([p.weight.detach().flatten() for p in net.populations])
+
+
+def planted_data(n_ticks=200, n_runs=4):
+    brain = two_populations(0)
+    with torch.no_grad():
+        brain.populations[0].weight.copy_(torch.tensor([[0.8, -0.5]]))
+        brain.populations[1].weight.fill_(0.7)
+    time = 500 * np.arange(n_ticks)
+    x = torch.randn(n_ticks, n_runs, 1, generator=torch.Generator().manual_seed(0)).numpy()
+    scans, _ = DRM(brain).forward(DRMIterator(500, x, time))
+    return weights(brain), DRMIterator(500, x, time, scans[::2].numpy(), time[::2])
+
+
+def recovered(seed, n_epochs=100):
+    planted, data = planted_data()
+    model = two_populations(seed)
+    losses, validation = DRM(model, learning_rate=0.1).estimate(data, n_epochs=n_epochs)
+    assert validation is None
+    assert losses[-1] < 1e-2 * losses[0]
+    return (weights(model) - planted).abs().max().item()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_planted_weights_are_recovered_from_bold(seed):
+    # Noise-free: of seeds 1 to 10 all end within 0.1 of weights of 0.5 to 0.8.
+    assert recovered(seed) < 0.1
+
+
+@pytest.mark.slow
+def test_planted_weights_are_recovered_from_bold_from_ten_starts():
+    assert all(recovered(seed) < 0.1 for seed in range(1, 11))
+
+
+def small(seed=0, n_confounds=0):
+    generator = torch.Generator().manual_seed(seed)
+    pair = [DRMPopulation(4, 2, generator=generator) for _ in range(2)]
+    lines = [DRMConnection(2, 2, delay=1), None]
+    pair[1] = DRMPopulation(4, 2, generator=generator)
+    wp = connect(pair, present=[[0, 1], [1, 1]], delays=[[1, 2], [3, 1]])
+    readout = DRMReadout(4, 1, n_confounds=n_confounds, generator=generator)
+    return DRMNet(pair, lines, wp, readout).double()
+
+
+def small_data(seed=0, n_ticks=24, missing=0.0):
+    rng = np.random.default_rng(seed)
+    response = rng.normal(size=(n_ticks, 3, 1))
+    response[rng.random(response.shape) < missing] = np.nan
+    ticks = np.arange(n_ticks)
+    x = rng.normal(size=(n_ticks, 3, 2))
+    return DRMIterator(1, x, ticks, response, ticks, dtype=torch.float64)
+
+
+def gradient_of(net, data, cutoff):
+    """The gradient of each window, by an optimiser that only writes it down."""
+    written = []
+
+    class Note(torch.optim.SGD):
+        def step(self, closure=None):
+            written.append([p.grad.clone() for p in net.parameters() if p.grad is not None])
+
+    optimizer = Note(list(net.parameters()), lr=0.0)
+    losses, _ = DRM(net, optimizer=optimizer).estimate(data, cutoff=cutoff)
+    return written, losses[0]
+
+
+def test_a_cutoff_of_the_whole_length_gives_the_full_gradient():
+    data = small_data(missing=0.3)
+    (found,), loss = gradient_of(small(), data, cutoff=24)
+    net = small()
+    iter(data)
+    block = data.next_block(24)
+    expected = DRM(net).loss(net.run(block["stimulus"])[0], block["response"])
+    expected.backward()
+    assert loss == pytest.approx(expected.item())
+    for a, b in zip(found, [p.grad for p in net.parameters() if p.grad is not None], strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_windows_have_exactly_the_cutoff_and_then_the_remainder():
+    net, data = small(), small_data()
+    lengths = []
+    run = net.run
+
+    def note(stimulus, confounds=None):
+        lengths.append(stimulus.shape[0])
+        return run(stimulus, confounds)
+
+    net.run = note
+    DRM(net).estimate(data, n_epochs=2, cutoff=10)
+    assert lengths == [10, 10, 4] * 2
+
+
+def test_the_state_is_carried_from_window_to_window():
+    data = small_data()
+    losses = [gradient_of(small(), data, cutoff)[1] for cutoff in (5, 24)]
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_missing_measurements_leave_no_trace_in_the_gradient():
+    rng = np.random.default_rng(1)
+    x, ticks = rng.normal(size=(24, 3, 2)), np.arange(24)
+    every = rng.normal(size=(24, 3, 1))
+    gaps = every.copy()
+    gaps[1::2] = np.nan
+    masked = DRMIterator(1, x, ticks, gaps, ticks, dtype=torch.float64)
+    reduced = DRMIterator(1, x, ticks, every[::2], ticks[::2], dtype=torch.float64)
+    one, other = (gradient_of(small(), data, None)[0][0] for data in (masked, reduced))
+    for a, b in zip(one, other, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_window_without_measurements_changes_no_parameter():
+    x, ticks = np.random.default_rng(0).normal(size=(20, 1, 2)), np.arange(20)
+    data = DRMIterator(1, x, ticks, np.ones((5, 1, 1)), ticks[:5], dtype=torch.float64)
+    net = small()
+    model = DRM(net)
+    steps = []
+    model.optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    losses, _ = model.estimate(data, cutoff=5)
+    assert steps == [1]
+    assert np.isfinite(losses).all()
+    assert all(torch.isfinite(p).all() for p in net.parameters())
+
+
+def test_the_best_validated_parameters_are_restored():
+    net, data, other = small(), small_data(0), small_data(1)
+    model = DRM(net, learning_rate=0.1)
+    train, validation = model.estimate(data, other, n_epochs=15)
+    assert train.shape == validation.shape == (15,)
+    assert validation.argmin() < 14
+    assert model.evaluate(other) == pytest.approx(validation.min())
+
+
+def test_a_second_call_goes_on_where_the_first_ended():
+    data = small_data()
+    twice, once = DRM(small()), DRM(small())
+    first, _ = twice.estimate(data, n_epochs=5)
+    second, _ = twice.estimate(data, n_epochs=5)
+    whole, _ = once.estimate(data, n_epochs=10)
+    np.testing.assert_array_equal(np.concatenate([first, second]), whole)
+
+
+def test_forward_gives_all_units_and_batch_items():
+    responses, activity = DRM(small()).forward(small_data())
+    assert responses.shape == (24, 3, 1)
+    assert activity.shape == (24, 3, 4)
+    assert not responses.requires_grad
+
+
+def test_the_gradient_can_be_clipped():
+    net, data = small(), small_data()
+    written = []
+
+    class Note(torch.optim.SGD):
+        def step(self, closure=None):
+            norms = [p.grad.norm() for p in net.parameters() if p.grad is not None]
+            written.append(torch.stack(norms).norm().item())
+
+    DRM(net, optimizer=Note(net.parameters(), lr=0.0), clip=1e-3).estimate(data)
+    assert written == pytest.approx([1e-3], rel=1e-3)
+
+
+def test_a_confound_is_told_from_the_stimulus():
+    rng = np.random.default_rng(0)
+    n = 400
+    ticks = np.arange(n)
+    x = rng.normal(size=(n, 1))
+    confound = 0.5 * x + np.sqrt(0.75) * rng.normal(size=(n, 1))
+
+    def net(n_confounds):
+        population = DRMPopulation(1, 1, negative_slope=1.0)
+        readout = DRMReadout(1, 1, weight=torch.eye(1), n_confounds=n_confounds)
+        return DRMNet([population], [DRMConnection(delay=0)], [[None]], readout)
+
+    response = 1.0 * x + 0.8 * confound
+    found = []
+    for extra in ({}, {"confounds": confound, "confound_time": ticks}):
+        data = DRMIterator(1, x, ticks, response, ticks, **extra)
+        model = DRM(net(1 if extra else 0), learning_rate=0.1)
+        model.estimate(data, n_epochs=200)
+        found.append(weights(model.net).item())
+    assert abs(found[0] - 1) > 0.1
+    assert abs(found[1] - 1) < 0.03
+
+
+def test_wrong_training_is_refused():
+    net, data = small(), small_data()
+    model = DRM(net)
+    no_response = DRMIterator(1, np.ones((3, 1, 2)), [0, 1, 2])
+    for arguments, message in (
+        ({"n_epochs": 0}, "n_epochs must be at least 1"),
+        ({"cutoff": 0}, "cutoff must be at least 1"),
+        ({"data_iter": no_response}, "no response"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.estimate(**({"data_iter": data} | arguments))
+    with pytest.raises(ValueError, match="no response"):
+        model.evaluate(no_response)
+    with pytest.raises(ValueError, match="learning rate"):
+        DRM(net, learning_rate=0)
+    with pytest.raises(ValueError, match="clip"):
+        DRM(net, clip=-1)
+
+
+def test_a_loss_that_explodes_stops_before_it_spoils_the_parameters():
+    net, data = small(), small_data()
+    with torch.no_grad():
+        net.populations[0].weight.fill_(1e200)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(FloatingPointError, match="smaller learning rate"):
+        DRM(net).estimate(data)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
