@@ -12,11 +12,14 @@ from conn.functional.analytic import (
     instantaneous_phase,
     unwrap,
 )
+from conn.functional.censoring import censoring_mask, dummy_frame_mask, framewise_displacement
+from conn.functional.cleaning import clean
 from conn.functional.coherence import (
     coherence,
     coherency,
     imaginary_coherence,
 )
+from conn.functional.confounds import detrend, residualise
 from conn.functional.covariance import corr, cov
 from conn.functional.engine import extend_to_max_size
 from conn.functional.filters import (
@@ -32,6 +35,13 @@ from conn.functional.graph import (
     degree,
     laplacian,
     strength,
+)
+from conn.functional.interpolation import (
+    cubic_interpolate,
+    hybrid_interpolate,
+    linear_interpolate,
+    spectral_interpolate,
+    weighted_interpolate,
 )
 from conn.functional.modularity import (
     coaffiliation,
@@ -63,6 +73,8 @@ from conn.functional.spectrum import (
     power_spectrum,
     segment_spectra,
 )
+from conn.functional.standardisation import standardise
+from conn.functional.windows import sample_windows, sliding_windows
 
 __all__ = [
     "MappedLogits",
@@ -73,6 +85,8 @@ __all__ = [
     "alff",
     "analytic_signal",
     "assortativity",
+    "censoring_mask",
+    "clean",
     "clustering_coefficient",
     "coaffiliation",
     "coherence",
@@ -82,19 +96,25 @@ __all__ = [
     "correlation_null",
     "cov",
     "cross_spectrum",
+    "cubic_interpolate",
     "degree",
     "design_sections",
+    "detrend",
+    "dummy_frame_mask",
     "envelope",
     "extend_to_max_size",
     "falff",
+    "framewise_displacement",
     "girvan_newman_null",
     "global_efficiency",
     "hilbert_transform",
+    "hybrid_interpolate",
     "ideal_response",
     "imaginary_coherence",
     "instantaneous_frequency",
     "instantaneous_phase",
     "laplacian",
+    "linear_interpolate",
     "local_efficiency",
     "modularity_matrix",
     "multilayer_modularity",
@@ -103,13 +123,19 @@ __all__ = [
     "product_filter",
     "product_filtfilt",
     "relaxed_modularity",
+    "residualise",
     "rich_club_coefficient",
+    "sample_windows",
     "sections_response",
     "segment_spectra",
     "shortest_path_length",
+    "sliding_windows",
     "sosfilt",
     "sosfiltfilt",
+    "spectral_interpolate",
+    "standardise",
     "strength",
     "unwrap",
+    "weighted_interpolate",
     "within_module_z",
 ]
