@@ -120,13 +120,15 @@ class LossScheme(eqx.Module):
         keys = [None] * len(self.losses) if key is None else list(jax.random.split(key, len(self.losses)))
         total, meta = jnp.zeros(()), {}
         for loss, own in zip(self.losses, keys, strict=True):
-            result = loss(selected, key=own) if isinstance(loss, LossApply) else _called(loss, selected, own)
-            if isinstance(result, tuple):
+            argument = loss.apply(selected) if isinstance(loss, LossApply) else selected
+            inner = loss.loss if isinstance(loss, LossApply) else loss
+            result = _called(inner, argument, own)
+            if isinstance(inner, LossScheme):
                 value, terms = result
                 meta.update(terms)
             else:
                 value = result
-                meta[loss.name] = LossReturn(value, loss.nu)
+                meta[inner.name] = LossReturn(value, inner.nu)
             total = total + value
         return total, meta
 
