@@ -20,8 +20,11 @@ from conn.functional.coherence import (
     imaginary_coherence,
 )
 from conn.functional.confounds import detrend, residualise
-from conn.functional.covariance import corr, cov
+from conn.functional.covariance import corr, corr_from_cov, cov, paired_corr, paired_cov
 from conn.functional.engine import extend_to_max_size
+from conn.functional.envelope_correlation import (
+    envelope_correlation,
+)
 from conn.functional.filters import (
     design_sections,
     ideal_response,
@@ -64,6 +67,11 @@ from conn.functional.parameters import (
     MappedParameter,
     ProbabilitySimplexParameter,
 )
+from conn.functional.phase import (
+    phase_lag_index,
+    phase_locking_value,
+    weighted_phase_lag_index,
+)
 from conn.functional.shortest_paths import global_efficiency, local_efficiency, shortest_path_length
 from conn.functional.spectrum import (
     SegmentSpectra,
@@ -93,6 +101,7 @@ __all__ = [
     "coherency",
     "constant_potts_null",
     "corr",
+    "corr_from_cov",
     "correlation_null",
     "cov",
     "cross_spectrum",
@@ -102,6 +111,7 @@ __all__ = [
     "detrend",
     "dummy_frame_mask",
     "envelope",
+    "envelope_correlation",
     "extend_to_max_size",
     "falff",
     "framewise_displacement",
@@ -118,7 +128,11 @@ __all__ = [
     "local_efficiency",
     "modularity_matrix",
     "multilayer_modularity",
+    "paired_corr",
+    "paired_cov",
     "participation_coefficient",
+    "phase_lag_index",
+    "phase_locking_value",
     "power_spectrum",
     "product_filter",
     "product_filtfilt",
@@ -137,5 +151,6 @@ __all__ = [
     "strength",
     "unwrap",
     "weighted_interpolate",
+    "weighted_phase_lag_index",
     "within_module_z",
 ]

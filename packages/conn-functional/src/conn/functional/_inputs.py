@@ -1,4 +1,4 @@
-"""What the spectral functions accept at their border: real or complex series, a repetition time, a band."""
+"""What the spectral functions accept at their border: series, values a frame, a repetition time, a band."""
 
 from typing import TypeAlias
 
@@ -8,7 +8,7 @@ from jax import Array
 
 from conn.functional.engine import Tensor, _to_jax_array
 
-__all__ = ["Band", "band_edges", "bins_of_band", "complex_series", "positive", "real_series"]
+__all__ = ["Band", "band_edges", "bins_of_band", "per_frame", "positive", "real_series"]
 
 Band: TypeAlias = tuple[float | None, float | None]
 """The lowest and the highest frequency of a band in hertz; None leaves that side open."""
@@ -21,17 +21,6 @@ def real_series(value: Tensor, *, name: str = "time_series", axes: str = "(..., 
         raise TypeError(f"{name} must be real, and is {array.dtype}")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(jnp.result_type(float))
-    return _ranked(array, name, axes)
-
-
-def complex_series(value: Tensor, *, name: str = "analytic", axes: str = "(..., region, frame)") -> Array:
-    """Return the complex series; a real one is refused, since it has no phase of its own."""
-    array = _to_jax_array(value)
-    if not jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise TypeError(
-            f"{name} must be complex, and is {array.dtype}: give analytic_signal(...) of band-limited series, "
-            "the coefficients of segment_spectra(...), or morlet_transform(...)"
-        )
     return _ranked(array, name, axes)
 
 
@@ -76,6 +65,26 @@ def bins_of_band(band: Band, *, n_frames: int, repetition_time: float) -> np.nda
             f"the bins are {frequencies[1] if n_frames > 1 else 0:g} Hz apart"
         )
     return np.flatnonzero(inside)
+
+
+def per_frame(name: str, value: Tensor, series: Array) -> Array:
+    """Return one value a frame, with leading axes of the series' rank that broadcast into its own."""
+    array = _to_jax_array(value)
+    if array.ndim == 0 or array.shape[-1] != series.shape[-1]:
+        raise ValueError(
+            f"{name} must have one value for each of the {series.shape[-1]} frames on its last axis, "
+            f"and has shape {array.shape}"
+        )
+    array = array.reshape((1,) * max(series.ndim - 1 - array.ndim, 0) + array.shape)
+    try:
+        lead = jnp.broadcast_shapes(array.shape[:-1], series.shape[:-2])
+    except ValueError:
+        lead = None
+    if lead != series.shape[:-2]:
+        raise ValueError(
+            f"the leading axes of {name} {array.shape[:-1]} must fit those of the series {series.shape[:-2]}"
+        )
+    return array
 
 
 def _ranked(array: Array, name: str, axes: str) -> Array:

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from conn.functional.engine import Tensor, _to_jax_array
+from conn.functional._inputs import per_frame
+from conn.functional.engine import Tensor
 
 __all__ = ["cut_segments", "frame_blocks", "segment_step"]
 
@@ -32,10 +33,10 @@ def frame_blocks(
     """
     n_frames = series.shape[-1]
     lead = (1,) * (series.ndim - 2)
-    valid = jnp.ones((*lead, n_frames), bool) if mask is None else _fitting("mask", mask, series).astype(bool)
+    valid = jnp.ones((*lead, n_frames), bool) if mask is None else per_frame("mask", mask, series).astype(bool)
     first = valid & jnp.concatenate([jnp.ones_like(valid[..., :1]), ~valid[..., :-1]], axis=-1)
     if run is not None:
-        labels = _fitting("run", run, series)
+        labels = per_frame("run", run, series)
         changed = labels[..., 1:] != labels[..., :-1]
         first, valid = jnp.broadcast_arrays(
             first | (valid & jnp.concatenate([jnp.ones_like(changed[..., :1]), changed], axis=-1)), valid
@@ -75,23 +76,3 @@ def cut_segments(
     segments = jnp.take_along_axis(quiet, jnp.broadcast_to(chosen, (*lead, *chosen.shape[-2:])), axis=-1)
     segments = segments.reshape(*segments.shape[:-1], n_segments, segment_length)
     return jnp.where(exist[..., None, :, None], segments, 0.0), exist
-
-
-def _fitting(name: str, value: Tensor, series: Array) -> Array:
-    """Return one value a frame, its leading axes of the rank of the series' and broadcasting with them."""
-    array = _to_jax_array(value)
-    if array.ndim == 0 or array.shape[-1] != series.shape[-1]:
-        raise ValueError(
-            f"{name} must have one value for each of the {series.shape[-1]} frames on its last axis, "
-            f"and has shape {array.shape}"
-        )
-    array = array.reshape((1,) * max(series.ndim - 1 - array.ndim, 0) + array.shape)
-    try:
-        lead = jnp.broadcast_shapes(array.shape[:-1], series.shape[:-2])
-    except ValueError:
-        lead = None
-    if lead != series.shape[:-2]:
-        raise ValueError(
-            f"the leading axes of {name} {array.shape[:-1]} must fit those of the series {series.shape[:-2]}"
-        )
-    return array
