@@ -1,38 +1,33 @@
-r"""Covariance and correlation between regions, with frame weights, stacks of weightings and masks.
+r"""Covariance and correlation between regions, with frame weights, stacks of weightings, masks and couplings.
 
 Notation: :math:`x_{it}` is region :math:`i` at frame :math:`t`, :math:`w_t \ge 0` the weight of a frame.
 With :math:`W = \sum_t w_t` and :math:`m_i = \sum_t w_t x_{it} / W`,
 
-.. math:: c_{ij} = \frac{1}{W - d} \sum_t w_t (x_{it} - m_i)(x_{jt} - m_j), \qquad
+.. math:: c_{ij} = \frac{1}{W - d\, \sum_t w_t^2 / W} \sum_t w_t (x_{it} - m_i)(x_{jt} - m_j), \qquad
           r_{ij} = c_{ij} / \sqrt{c_{ii} c_{jj}} .
-
-A stack of weightings of the same series never centres the series once a weighting: the shared, unweighted mean
-is taken off first, and the rest of each weighting's mean is a rank-one correction,
-:math:`\sum_t w_t y_{it} y_{jt} / W - m_i m_j` with :math:`y` the centred series. Forward and backward
-pass are then one matrix product a weighting each.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from conn.functional._moments import (
+    adds_axes,
+    checked_series,
+    coupling_of,
+    moments,
+    reciprocal_root,
+    stack_correlation,
+    stack_covariance,
+    variances,
+    weigh,
+)
 from conn.functional.engine import Tensor, _to_jax_array
 
-__all__ = ["corr", "cov"]
+__all__ = ["ConstantPolicy", "corr", "corr_from_cov", "cov", "paired_corr", "paired_cov"]
 
 ConstantPolicy = Literal["zero", "nan"]
-
-
-class _Moments(NamedTuple):
-    """Weighted second moments about the weighted mean, and what tells a constant region."""
-
-    product: Array  # (..., region, region), sum_t w y y' / W
-    variance: Array  # (..., region)
-    constant: Array  # (..., region), bool
-    total: Array  # (...,)
-    squares: Array  # (...,), sum of squared weights
 
 
 def cov(
@@ -40,7 +35,11 @@ def cov(
     *,
     weight: Float[Tensor, "... frame"] | None = None,
     mask: Bool[Tensor, "... frame"] | None = None,
+    coupling: Float[Tensor, "... frame frame"] | None = None,
+    toeplitz: Float[Tensor, "... lag"] | None = None,
     ddof: int = 1,
+    ridge: float | Array = 0.0,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     r"""Return the covariance between all pairs of regions.
 
@@ -54,13 +53,25 @@ def cov(
         ``(scan, community, region, region)``. All frames weigh 1 by default.
     mask : array of bool, shape (..., frame), optional
         True where a frame counts. A masked frame counts as if it had been deleted, whatever stands in it.
+    coupling : array, shape (..., frame, frame), optional
+        Symmetric, positive semi-definite :math:`q`: frames count in pairs, with :math:`\sqrt{w_t} q_{tu} \sqrt{w_u}`
+        in the place of :math:`w_t`. The identity by default. Not differentiable in a weight of 0, where the
+        derivative is given as 0.
+    toeplitz : array, shape (..., lag), optional
+        The same by its first row, at lags 0, 1, ... frames; 0 beyond. The matrix is not formed.
     ddof : int, default 1
-        Delta degrees of freedom. For weights the divisor is :math:`W - d \sum w^2 / W` (reliability weights).
+        Delta degrees of freedom. For weights the divisor is :math:`W - d \sum w^2 / W` (reliability weights), and for
+        a form :math:`Q` over frames :math:`\operatorname{tr} Q - d\, 1'QQ1 / 1'Q1`.
+    ridge : float, default 0
+        Times the mean variance of the regions, added to the diagonal.
+    check : bool, default False
+        Refuse NaN, negative weights and weightings without weight by their values, also under ``jit``.
 
     Returns
     -------
     array, shape (..., region, region)
-        In the square of the series' unit. Where no frame has weight, 0.
+        In the square of the series' unit. Where no frame has weight, 0. Forward-mode derivatives are not defined for
+        a stack of weightings, whose reverse-mode derivative is a closed form.
 
     Raises
     ------
@@ -77,15 +88,18 @@ def cov(
     >>> cov(jnp.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])).tolist()
     [[1.0, 2.0], [2.0, 4.0]]
     """
-    series, weights = _checked(time_series, weight, mask)
-    if series.shape[-1] <= ddof:
-        raise ValueError(f"covariance with ddof {ddof} needs more than {ddof} frames, and there are {series.shape[-1]}")
-    moments = _moments(series, weights)
-    total, squares = moments.total, moments.squares
-    divisor = total - ddof * squares / jnp.where(total > 0, total, 1.0)
-    usable = divisor > 0
-    factor = jnp.where(usable, total / jnp.where(usable, divisor, 1.0), 0.0)
-    return moments.product * factor[..., None, None]
+    series, weights = checked_series(time_series, weight, mask, check=check)
+    _more_frames_than(ddof, series)
+    matrix, row = coupling_of(coupling, toeplitz, series)
+    if matrix is None and row is None and adds_axes(series, weights):
+        product = stack_covariance(series, weights)
+        total = weights.sum(-1)
+        loss = (weights**2).sum(-1) / jnp.where(total > 0, total, 1.0)
+    else:
+        one = weigh(series, weights, matrix, row)
+        product, _ = moments(one)
+        total, loss = one.total, one.loss
+    return _with_ridge(product * _bessel(total, loss, ddof)[..., None, None], ridge)
 
 
 def corr(
@@ -93,7 +107,10 @@ def corr(
     *,
     weight: Float[Tensor, "... frame"] | None = None,
     mask: Bool[Tensor, "... frame"] | None = None,
+    coupling: Float[Tensor, "... frame frame"] | None = None,
+    toeplitz: Float[Tensor, "... lag"] | None = None,
     constant: ConstantPolicy = "zero",
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     r"""Return Pearson's correlation between all pairs of regions.
 
@@ -110,15 +127,24 @@ def corr(
         ``(scan, community, region, region)``. All frames weigh 1 by default.
     mask : array of bool, shape (..., frame), optional
         True where a frame counts. A masked frame counts as if it had been deleted, whatever stands in it.
+    coupling : array, shape (..., frame, frame), optional
+        Symmetric, positive semi-definite coupling between frames (see `cov`). Where it is not positive
+        semi-definite, a variance can be negative, and the region's row and column are NaN.
+    toeplitz : array, shape (..., lag), optional
+        The same by its first row, at lags 0, 1, ... frames; 0 beyond. The matrix is not formed.
     constant : {"zero", "nan"}, default "zero"
         What the row and the column of a constant region hold, diagonal included. A region is constant when its
         centred norm is at most 8 eps times its norm; in a stack of weightings, where rounding leaves more
         behind, when its weighted variance is at most 16 eps times its mean square about the unweighted mean.
+    check : bool, default False
+        Refuse NaN, negative weights and weightings without weight by their values, also under ``jit``.
 
     Returns
     -------
     array, shape (..., region, region)
         Without unit, symmetric. Gradients are finite everywhere, constant regions and zero weights included.
+        Forward-mode derivatives are not defined for a stack of weightings, whose reverse-mode derivative is a
+        closed form.
 
     Raises
     ------
@@ -132,121 +158,226 @@ def corr(
     >>> jnp.round(corr(series), 3).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    if constant not in ("zero", "nan"):
-        raise ValueError(f'constant must be "zero" or "nan", and is {constant!r}')
-    series, weights = _checked(time_series, weight, mask)
-    if series.shape[-1] < 2:
-        raise ValueError(f"a correlation needs at least two frames, and there are {series.shape[-1]}")
-    moments = _moments(series, weights)
-    varies = ~moments.constant
-    scale = jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, moments.variance, 1.0)), 0.0)
-    matrix = moments.product * scale[..., :, None] * scale[..., None, :]
-    absent = 0.0 if constant == "zero" else jnp.nan
-    both = varies[..., :, None] & varies[..., None, :]
-    identity = jnp.eye(series.shape[-2], dtype=bool)
-    return jnp.where(both, jnp.where(identity, 1.0, jnp.clip(matrix, -1.0, 1.0)), absent)
+    _known_policy(constant)
+    series, weights = checked_series(time_series, weight, mask, check=check)
+    _at_least_two_frames(series)
+    matrix, row = coupling_of(coupling, toeplitz, series)
+    if matrix is None and row is None and adds_axes(series, weights):
+        correlation, varies = stack_correlation(series, weights)
+        return _constant_as(constant, correlation, varies)
+    product, still = moments(weigh(series, weights, matrix, row))
+    return _normalised(product, ~still, constant)
 
 
-def _checked(time_series: Tensor, weight: Tensor | None, mask: Tensor | None) -> tuple[Array, Array]:
-    """Return the series and one weight a frame, with masked frames emptied; refuse shapes that do not fit."""
-    series = _to_jax_array(time_series)
-    if not jnp.issubdtype(series.dtype, jnp.floating):
-        series = series.astype(jnp.result_type(float))
-    if series.ndim < 2:
-        raise ValueError(f"time_series must have shape (..., region, frame), and has shape {series.shape}")
-    weights = jnp.ones((1,) * (series.ndim - 2) + series.shape[-1:], series.dtype)
-    if weight is not None:
-        weights = _fitting("weight", weight, series).astype(series.dtype)
-    if mask is not None:
-        valid = _fitting("mask", mask, series).astype(bool)
-        weights = jnp.where(valid, weights, 0.0)
-        # Whatever stands in a masked frame must not reach the sums: 0 x NaN is NaN.
-        shared = jnp.broadcast_to(valid, jnp.broadcast_shapes(valid.shape, (*series.shape[:-2], series.shape[-1])))
-        series = jnp.where(shared[..., None, :], series, 0.0)
-    return series, weights
+def corr_from_cov(
+    covariance: Float[Tensor, "... region region"], *, constant: ConstantPolicy = "zero"
+) -> Float[Array, "... region region"]:
+    """Return the correlations that belong to covariances, for example shrunk ones.
+
+    Parameters
+    ----------
+    covariance : array, shape (..., region, region)
+        Symmetric, with variances on the diagonal. A variance of exactly 0 makes a constant region, and a negative
+        one NaN.
+    constant : {"zero", "nan"}, default "zero"
+        What the row and the column of a constant region hold, diagonal included.
+
+    Returns
+    -------
+    array, shape (..., region, region)
+        Without unit, with a diagonal of exactly 1.
+
+    Raises
+    ------
+    ValueError
+        If the matrices are not square, or `constant` is unknown.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> corr_from_cov(jnp.array([[4.0, 1.0], [1.0, 1.0]])).tolist()
+    [[1.0, 0.5], [0.5, 1.0]]
+    """
+    _known_policy(constant)
+    matrix = square_matrix("covariance", covariance)
+    return _normalised(matrix, jnp.diagonal(matrix, axis1=-2, axis2=-1) != 0, constant)
 
 
-def _fitting(name: str, value: Tensor, series: Array) -> Array:
-    """Return `value` as an array of shape (..., frame) whose leading axes broadcast with those of the series."""
-    array = _to_jax_array(value)
-    if array.ndim == 0 or array.shape[-1] != series.shape[-1]:
+def paired_cov(
+    first: Float[Tensor, "... region frame"],
+    second: Float[Tensor, "... other frame"],
+    *,
+    weight: Float[Tensor, "... frame"] | None = None,
+    mask: Bool[Tensor, "... frame"] | None = None,
+    coupling: Float[Tensor, "... frame frame"] | None = None,
+    toeplitz: Float[Tensor, "... lag"] | None = None,
+    ddof: int = 1,
+    check: bool = False,
+) -> Float[Array, "... region other"]:
+    """Return the covariance of each region of one set with each of another.
+
+    Parameters
+    ----------
+    first : array, shape (..., region, frame)
+        Signals, in any unit. NaN anywhere in a region makes its row NaN: mark such frames in `mask`.
+    second : array, shape (..., other, frame)
+        Signals of the same frames.
+    weight, mask, coupling, toeplitz
+        As in `cov`, with the same meaning for both sets.
+    ddof : int, default 1
+        Delta degrees of freedom, as in `cov`.
+    check : bool, default False
+        Refuse NaN, negative weights and weightings without weight by their values, also under ``jit``.
+
+    Returns
+    -------
+    array, shape (..., region, other)
+        ``paired_cov(x, x)`` equals ``cov(x)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other, or there are not more frames than `ddof`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> paired_cov(jnp.array([[1.0, 2.0, 3.0]]), jnp.array([[2.0, 4.0, 6.0], [0.0, 0.0, 0.0]])).tolist()
+    [[2.0, 0.0]]
+    """
+    one, other = _pair(first, second, weight, mask, coupling, toeplitz, check)
+    _more_frames_than(ddof, one.centred)
+    product = jnp.einsum("...rt,...st->...rs", one.weighted, other.centred)
+    return product * _bessel(one.total, one.loss, ddof)[..., None, None]
+
+
+def paired_corr(
+    first: Float[Tensor, "... region frame"],
+    second: Float[Tensor, "... other frame"],
+    *,
+    weight: Float[Tensor, "... frame"] | None = None,
+    mask: Bool[Tensor, "... frame"] | None = None,
+    coupling: Float[Tensor, "... frame frame"] | None = None,
+    toeplitz: Float[Tensor, "... lag"] | None = None,
+    constant: ConstantPolicy = "zero",
+    check: bool = False,
+) -> Float[Array, "... region other"]:
+    """Return Pearson's correlation of each region of one set with each of another.
+
+    Weights enter the variances as they enter the covariance, so that ``paired_corr(x, x)`` equals ``corr(x)``.
+
+    Parameters
+    ----------
+    first : array, shape (..., region, frame)
+        Signals, in any unit. NaN anywhere in a region makes its row NaN: mark such frames in `mask`.
+    second : array, shape (..., other, frame)
+        Signals of the same frames.
+    weight, mask, coupling, toeplitz
+        As in `cov`, with the same meaning for both sets.
+    constant : {"zero", "nan"}, default "zero"
+        What a constant region's row or column holds.
+    check : bool, default False
+        Refuse NaN, negative weights and weightings without weight by their values, also under ``jit``.
+
+    Returns
+    -------
+    array, shape (..., region, other)
+        Without unit, between -1 and 1.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other, there are fewer than two frames, or `constant` is unknown.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> jnp.round(paired_corr(jnp.array([[1.0, 2.0, 3.0]]), jnp.array([[6.0, 4.0, 2.0]])), 6).tolist()
+    [[-1.0]]
+    """
+    _known_policy(constant)
+    one, other = _pair(first, second, weight, mask, coupling, toeplitz, check)
+    _at_least_two_frames(one.centred)
+    product = jnp.einsum("...rt,...st->...rs", one.weighted, other.centred)
+    (of_rows, still_rows), (of_columns, still_columns) = variances(one), variances(other)
+    rows, columns = reciprocal_root(of_rows, ~still_rows), reciprocal_root(of_columns, ~still_columns)
+    matrix = jnp.clip(product * rows[..., :, None] * columns[..., None, :], -1.0, 1.0)
+    both = ~still_rows[..., :, None] & ~still_columns[..., None, :]
+    return jnp.where(both, matrix, 0.0 if constant == "zero" else jnp.nan)
+
+
+def square_matrix(name: str, value: Tensor) -> Array:
+    """Return the floating matrices, which must be square."""
+    matrix = _to_jax_array(value)
+    if not jnp.issubdtype(matrix.dtype, jnp.floating):
+        matrix = matrix.astype(jnp.result_type(float))
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
+        raise ValueError(f"{name} must have shape (..., region, region), and has shape {matrix.shape}")
+    return matrix
+
+
+def _pair(first, second, weight, mask, coupling, toeplitz, check):
+    """Return both sets, centred and weighted alike."""
+    series, weights = checked_series(first, weight, mask, check=check, name="first")
+    others, _ = checked_series(second, weight, mask, check=check, name="second")
+    if series.shape[-1] != others.shape[-1]:
         raise ValueError(
-            f"{name} must have one value for each of the {series.shape[-1]} frames on its last axis, "
-            f"and has shape {array.shape}"
+            f"first and second must have the same frames, and have {series.shape[-1]} and {others.shape[-1]}"
         )
     try:
-        jnp.broadcast_shapes(array.shape[:-1], series.shape[:-2])
+        jnp.broadcast_shapes(series.shape[:-2], others.shape[:-2])
     except ValueError:
         raise ValueError(
-            f"the leading axes of {name} {array.shape[:-1]} must broadcast with those of time_series "
-            f"{series.shape[:-2]}"
+            f"the leading axes of first {series.shape[:-2]} must broadcast with those of second {others.shape[:-2]}"
         ) from None
-    missing = series.ndim - 1 - array.ndim
-    return array.reshape((1,) * max(missing, 0) + array.shape)
+    matrix, row = coupling_of(coupling, toeplitz, series)
+    return weigh(series, weights, matrix, row), weigh(others, weights, matrix, row)
 
 
-def _moments(series: Array, weights: Array) -> _Moments:
-    """Return the weighted second moments of the series, by whichever centring is cheaper."""
-    lead = weights.shape[:-1]
-    total, squares = weights.sum(-1), (weights**2).sum(-1)
-    safe_total = jnp.where(total > 0, total, 1.0)
-    if jnp.broadcast_shapes(lead, series.shape[:-2]) == series.shape[:-2]:
-        product, variance, constant = _moments_of_one_weighting(series, weights, safe_total)
-    else:
-        product, variance, constant = _moments_of_a_stack(series, weights, safe_total)
-    total = jnp.broadcast_to(total, product.shape[:-2])
-    squares = jnp.broadcast_to(squares, product.shape[:-2])
-    return _Moments(product, variance, constant | (total <= 0)[..., None], total, squares)
+def _normalised(product: Array, varies: Array, constant: ConstantPolicy) -> Array:
+    """Return the correlations of second moments."""
+    scale = reciprocal_root(jnp.diagonal(product, axis1=-2, axis2=-1), varies)
+    matrix = jnp.clip(product * (scale[..., :, None] * scale[..., None, :]), -1.0, 1.0)  # symmetric to the bit
+    # The diagonal is 1, and NaN where a variance is negative or NaN.
+    one = jnp.where(jnp.isnan(scale), jnp.nan, 1.0).astype(matrix.dtype)[..., None]
+    identity = jnp.eye(matrix.shape[-1], dtype=bool)
+    return _constant_as(constant, jnp.where(identity, jnp.where(varies[..., None], one, 0.0), matrix), varies)
 
 
-def _moments_of_one_weighting(series: Array, weights: Array, total: Array) -> tuple[Array, Array, Array]:
-    """Centre by the weighted mean itself: as cheap as any other centring, and the most accurate."""
-    epsilon = jnp.finfo(series.dtype).eps
-    mean = jnp.einsum("...rt,...t->...r", series, weights) / total[..., None]
-    centred = series - mean[..., None]
-    weighted = centred * (weights / total[..., None])[..., None, :]
-    product = jnp.einsum("...rt,...st->...rs", weighted, centred)
-    product = (product + jnp.swapaxes(product, -1, -2)) / 2
-    variance = jnp.diagonal(product, axis1=-2, axis2=-1)
-    power = variance + mean**2
-    return product, variance, variance <= (8 * epsilon) ** 2 * power
+def _constant_as(constant: ConstantPolicy, matrix: Array, varies: Array) -> Array:
+    """Return correlations that are 0 for constant regions with what the policy says there."""
+    if constant == "zero":
+        return matrix
+    return jnp.where(varies[..., :, None] & varies[..., None, :], matrix, jnp.nan)
 
 
-def _moments_of_a_stack(series: Array, weights: Array, total: Array) -> tuple[Array, Array, Array]:
-    """Centre once by the unweighted mean, and correct each weighting by a rank-one term, a scan at a time."""
-    lead = jnp.broadcast_shapes(weights.shape[:-1], series.shape[:-2])
-    n_frames = series.shape[-1]
-    weights = jnp.broadcast_to(weights / total[..., None], (*lead, n_frames))
-    # The axes that only the weights have stay inside; those of the series are walked one by one, so that the product
-    # (weighting, region, frame) exists for one series at a time.
-    series = jnp.broadcast_to(series, (*(1,) * (len(lead) + 2 - series.ndim), *series.shape))
-    own = [axis for axis in range(len(lead)) if series.shape[axis] > 1]
-    added = [axis for axis in range(len(lead)) if series.shape[axis] == 1]
-    order = [*own, *added]
-    walked = jnp.transpose(series, (*order, len(lead), len(lead) + 1)).reshape(-1, *series.shape[-2:])
-    stacks = jnp.transpose(weights, (*order, len(lead))).reshape(walked.shape[0], -1, n_frames)
+def _bessel(total: Array, loss: Array, ddof: int) -> Array:
+    """Return what turns a mean of squares into a variance with `ddof`, and 0 where nothing is left to divide by."""
+    divisor = total - ddof * loss
+    usable = divisor > 0
+    return jnp.where(usable, total / jnp.where(usable, divisor, 1.0), 0.0)
 
-    def of_one_series(pair: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-        x, stack = pair
-        epsilon = jnp.finfo(x.dtype).eps
-        shift = jax.lax.stop_gradient(x.mean(-1, keepdims=True))  # exact: the result does not depend on the shift
-        centred = x - shift
-        mean = stack @ centred.T
-        square = (stack[:, None, :] * centred) @ centred.T
-        product = square - mean[:, :, None] * mean[:, None, :]
-        product = (product + jnp.swapaxes(product, -1, -2)) / 2
-        variance = jnp.diagonal(product, axis1=-2, axis2=-1)
-        spread = jnp.diagonal(square, axis1=-2, axis2=-1)
-        power = variance + (mean + shift.T) ** 2
-        constant = (variance <= 16 * epsilon * spread) | (variance <= (8 * epsilon) ** 2 * power)
-        return product, variance, constant
 
-    results = jax.lax.map(of_one_series, (walked, stacks))
-    unordered = [order.index(axis) for axis in range(len(lead))]
-    sizes = tuple(lead[axis] for axis in order)
+def _with_ridge(matrix: Array, ridge: float | Array) -> Array:
+    if isinstance(ridge, int | float) and ridge == 0:
+        return matrix
+    if isinstance(ridge, int | float) and ridge < 0:
+        raise ValueError(f"ridge must not be negative, and is {ridge}")
+    mean = jnp.trace(matrix, axis1=-2, axis2=-1) / matrix.shape[-1]
+    amount = jnp.asarray(_to_jax_array(ridge), matrix.dtype) * mean
+    return matrix + amount[..., None, None] * jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
 
-    def restored(array: Array, rest: int) -> Array:
-        shaped = array.reshape(*sizes, *array.shape[array.ndim - rest :])
-        return jnp.transpose(shaped, (*unordered, *range(len(lead), len(lead) + rest)))
 
-    return restored(results[0], 2), restored(results[1], 1), restored(results[2], 1)
+def _known_policy(constant: str) -> None:
+    if constant not in ("zero", "nan"):
+        raise ValueError(f'constant must be "zero" or "nan", and is {constant!r}')
+
+
+def _at_least_two_frames(series: Array) -> None:
+    if series.shape[-1] < 2:
+        raise ValueError(f"a correlation needs at least two frames, and there are {series.shape[-1]}")
+
+
+def _more_frames_than(ddof: int, series: Array) -> None:
+    if series.shape[-1] <= ddof:
+        raise ValueError(f"covariance with ddof {ddof} needs more than {ddof} frames, and there are {series.shape[-1]}")

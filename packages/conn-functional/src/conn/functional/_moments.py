@@ -1,0 +1,336 @@
+r"""Second moments of time series under frame weights, masks and couplings: what the whole covariance family shares.
+
+A frame weighting is a symmetric form :math:`\tilde Q_{tu} = \sqrt{w_t}\, q_{tu} \sqrt{w_u}` over frames, with
+:math:`q` the identity unless a coupling is given. The mean is :math:`m = x \tilde Q 1 / 1' \tilde Q 1`, and the second
+moment :math:`(x - m) \tilde Q (x - m)' / \operatorname{tr} \tilde Q`.
+
+A stack of weightings of the same series never centres the series once a weighting: the shared, unweighted mean
+is taken off first, and the rest of each weighting's mean is a rank-one correction,
+:math:`\sum_t v_t y_{it} y_{jt} - m_i m_j` with :math:`y` the centred series and :math:`v = w / \sum w`. The
+derivative is written out, so that forward and backward pass are one matrix product a weighting each and nothing of
+the size (weighting, region, frame) outlives one series.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from conn.functional.engine import Tensor, _to_jax_array
+
+__all__ = [
+    "Weighed",
+    "adds_axes",
+    "checked_series",
+    "coupling_of",
+    "moments",
+    "reciprocal_root",
+    "root_or_zero",
+    "stack_correlation",
+    "stack_covariance",
+    "variances",
+    "weigh",
+]
+
+
+class Weighed(NamedTuple):
+    """A centred series, and the same with weights and coupling applied: their product is the second moment."""
+
+    centred: Array  # (..., region, frame)
+    weighted: Array  # (..., region, frame), of unit total weight
+    power: Array  # (..., region), mean square before centring
+    total: Array  # (...,), trace of the form
+    loss: Array  # (...,), what centring takes from the trace, so that total - ddof * loss is the divisor
+
+
+def checked_series(
+    time_series: Tensor,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    check: bool = False,
+    name: str = "time_series",
+) -> tuple[Float[Array, "... region frame"], Float[Array, "... frame"]]:
+    """Return the series and one weight a frame, with masked frames emptied; refuse shapes that do not fit.
+
+    With `check`, values are refused too when they are known: NaN or infinity where a frame counts, negative weights,
+    weightings without any weight.
+    """
+    series = _to_jax_array(time_series)
+    if jnp.issubdtype(series.dtype, jnp.complexfloating):
+        raise TypeError(f"{name} must be real, and is {series.dtype}")
+    if not jnp.issubdtype(series.dtype, jnp.floating):
+        series = series.astype(jnp.result_type(float))
+    if series.ndim < 2 or 0 in series.shape[-2:]:
+        raise ValueError(
+            f"{name} must have shape (..., region, frame) with no empty axis, and has shape {series.shape}"
+        )
+    weights = jnp.ones((1,) * (series.ndim - 2) + series.shape[-1:], series.dtype)
+    if weight is not None:
+        weights = _fitting("weight", weight, series).astype(series.dtype)
+    if mask is not None:
+        valid = _fitting("mask", mask, series).astype(bool)
+        weights = jnp.where(valid, weights, 0.0)
+        # Whatever stands in a masked frame must not reach the sums: 0 x NaN is NaN.
+        shared = jnp.broadcast_to(valid, jnp.broadcast_shapes(valid.shape, (*series.shape[:-2], series.shape[-1])))
+        series = jnp.where(shared[..., None, :], series, 0.0)
+    if check:
+        series = eqx.error_if(
+            series,
+            ~jnp.isfinite(series).all(),
+            f"{name} holds NaN or infinity in a frame that counts: mark such frames in mask",
+        )
+        weights = eqx.error_if(weights, ~(weights >= 0).all(), "weight must not be negative or NaN")
+        weights = eqx.error_if(weights, ~(weights.sum(-1) > 0).all(), "no frame has weight: weight or mask is all zero")
+    return series, weights
+
+
+def adds_axes(series: Array, weights: Array) -> bool:
+    """Return whether the weights are a stack of weightings of shared series."""
+    lead = jnp.broadcast_shapes(weights.shape[:-1], series.shape[:-2])
+    return lead != series.shape[:-2]
+
+
+def coupling_of(coupling: Tensor | None, toeplitz: Tensor | None, series: Array) -> tuple[Array | None, Array | None]:
+    """Return the coupling between frames as a matrix or as a first row, having checked it."""
+    if coupling is not None and toeplitz is not None:
+        raise ValueError("give the coupling between frames as a matrix (coupling) or by its first row (toeplitz)")
+    n_frames = series.shape[-1]
+    if coupling is not None:
+        matrix = _to_jax_array(coupling).astype(series.dtype)
+        if matrix.ndim < 2 or matrix.shape[-2:] != (n_frames, n_frames):
+            raise ValueError(
+                f"coupling must have shape (..., {n_frames}, {n_frames}), frame by frame, and has shape {matrix.shape}"
+            )
+        return matrix, None
+    if toeplitz is not None:
+        row = _to_jax_array(toeplitz).astype(series.dtype)
+        if row.ndim == 0 or not 1 <= row.shape[-1] <= n_frames:
+            raise ValueError(
+                f"toeplitz must hold the coupling at lags 0, 1, ... up to at most {n_frames - 1} on its last axis, "
+                f"and has shape {row.shape}"
+            )
+        return None, row
+    return None, None
+
+
+def weigh(
+    series: Float[Array, "... region frame"],
+    weights: Float[Array, "... frame"],
+    coupling: Array | None = None,
+    toeplitz: Array | None = None,
+) -> Weighed:
+    """Return the series, centred about its weighted mean, with and without the weights applied."""
+    if coupling is None and toeplitz is None:
+        total = weights.sum(-1)
+        safe = jnp.where(total > 0, total, 1.0)
+        shares = weights / safe[..., None]
+        mean = (series * shares[..., None, :]).sum(-1)
+        centred = series - mean[..., None]
+        weighted = centred * shares[..., None, :]
+        loss = (weights * shares).sum(-1)
+        return Weighed(centred, weighted, (weighted * centred).sum(-1) + mean**2, total, loss)
+
+    def coupled(array: Array) -> Array:
+        """Return the product of (..., row, frame) with the form over frames."""
+        return _toeplitz_product(array, toeplitz) if toeplitz is not None else array @ coupling
+
+    diagonal = toeplitz[..., :1] if toeplitz is not None else jnp.diagonal(coupling, axis1=-2, axis2=-1)
+    root = root_or_zero(weights)
+    reach = root * coupled(root[..., None, :])[..., 0, :]  # the form's row sums
+    whole = reach.sum(-1)
+    usable = whole > 0
+    safe = jnp.where(usable, whole, 1.0)
+    mean = (series * (reach / safe[..., None])[..., None, :]).sum(-1)
+    total = (weights * diagonal).sum(-1)
+    safe_total = jnp.where(total > 0, total, 1.0)
+    centred = series - mean[..., None]
+    weighted = coupled(centred * root[..., None, :]) * (root / safe_total[..., None])[..., None, :]
+    loss = jnp.where(usable, (reach**2).sum(-1) / safe, 0.0)
+    plain = (centred**2 * (weights * diagonal / safe_total[..., None])[..., None, :]).sum(-1)
+    return Weighed(centred, weighted, plain + mean**2, total, loss)
+
+
+def moments(one: Weighed) -> tuple[Float[Array, "... region region"], Bool[Array, "... region"]]:
+    """Return the second moments of one weighting, symmetric, and which regions are constant."""
+    product = jnp.einsum("...rt,...st->...rs", one.weighted, one.centred)
+    product = (product + jnp.swapaxes(product, -1, -2)) / 2
+    variance = jnp.diagonal(product, axis1=-2, axis2=-1)
+    return product, _is_constant(variance, one)
+
+
+def variances(one: Weighed) -> tuple[Float[Array, "... region"], Bool[Array, "... region"]]:
+    """Return the variances of one weighting without the products between regions, and which regions are constant."""
+    variance = (one.weighted * one.centred).sum(-1)
+    return variance, _is_constant(variance, one)
+
+
+def _is_constant(variance: Array, one: Weighed) -> Array:
+    epsilon = jnp.finfo(variance.dtype).eps
+    # A coupling that is not positive semi-definite can make a variance negative: not constant, but NaN downstream.
+    bound = (8 * epsilon) ** 2 * one.power
+    return (jnp.abs(variance) <= bound) | (one.total <= 0)[..., None]
+
+
+def root_or_zero(value: Array) -> Array:
+    """Return the square root, with derivative 0 where the value is 0 or less."""
+    usable = value > 0
+    return jnp.where(usable, jnp.sqrt(jnp.where(usable, value, 1.0)), 0.0)
+
+
+def reciprocal_root(variance: Array, varies: Array) -> Array:
+    """Return one over the standard deviation, and 0 (with derivative 0) where nothing varies."""
+    return jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, variance, 1.0)), 0.0)
+
+
+def _toeplitz_product(array: Array, row: Array) -> Array:
+    """Return the product with a symmetric Toeplitz matrix, by the Fourier transform: O(frame log frame)."""
+    n_frames, n_lags = array.shape[-1], row.shape[-1]
+    size = n_frames + n_lags - 1
+    kernel = jnp.zeros((*row.shape[:-1], size), row.dtype).at[..., :n_lags].set(row)
+    kernel = kernel.at[..., size - n_lags + 1 :].add(jnp.flip(row[..., 1:], -1))
+    spectrum = jnp.fft.rfft(kernel)[..., None, :]
+    return jnp.fft.irfft(jnp.fft.rfft(array, n=size) * spectrum, n=size)[..., :n_frames].astype(array.dtype)
+
+
+def _fitting(name: str, value: Tensor, series: Array) -> Array:
+    """Return `value` as an array of shape (..., frame) whose leading axes broadcast with those of the series."""
+    array = _to_jax_array(value)
+    if array.ndim == 0 or array.shape[-1] != series.shape[-1]:
+        raise ValueError(
+            f"{name} must have one value for each of the {series.shape[-1]} frames on its last axis, "
+            f"and has shape {array.shape}"
+        )
+    try:
+        jnp.broadcast_shapes(array.shape[:-1], series.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"the leading axes of {name} {array.shape[:-1]} must broadcast with those of time_series "
+            f"{series.shape[:-2]}"
+        ) from None
+    missing = series.ndim - 1 - array.ndim
+    return array.reshape((1,) * max(missing, 0) + array.shape)
+
+
+def stack_covariance(series: Array, weights: Array) -> Float[Array, "... region region"]:
+    """Return the second moments of series under a stack of weightings that they share."""
+    walked, shift, stacks, restored = _walk(series, weights)
+    return restored(_products(walked - shift, stacks))
+
+
+def stack_correlation(series: Array, weights: Array) -> tuple[Array, Bool[Array, "... region"]]:
+    """Return the correlations of series under a stack of weightings that they share, and which regions vary.
+
+    Correlations of regions that do not vary are 0, the diagonal included.
+    """
+    walked, shift, stacks, restored = _walk(series, weights)
+    matrices, varies = _correlations(walked - shift, shift, stacks)
+    return restored(matrices), restored(varies)
+
+
+def _walk(series: Array, weights: Array):
+    """Return the series one after the other, their means, each one's stack of weights, and the way back.
+
+    The axes that only the weights have stay inside; those of the series are walked one by one.
+    """
+    lead = jnp.broadcast_shapes(weights.shape[:-1], series.shape[:-2])
+    n_frames = series.shape[-1]
+    total = weights.sum(-1, keepdims=True)
+    weights = jnp.broadcast_to(weights / jnp.where(total > 0, total, 1.0), (*lead, n_frames))
+    series = jnp.broadcast_to(series, (*(1,) * (len(lead) + 2 - series.ndim), *series.shape))
+    own = [axis for axis in range(len(lead)) if series.shape[axis] > 1]
+    order = [*own, *(axis for axis in range(len(lead)) if series.shape[axis] == 1)]
+    walked = jnp.transpose(series, (*order, len(lead), len(lead) + 1)).reshape(-1, *series.shape[-2:])
+    stacks = jnp.transpose(weights, (*order, len(lead))).reshape(walked.shape[0], -1, n_frames)
+    # The moments do not depend on the shift, so that its derivative is 0.
+    shift = jax.lax.stop_gradient(walked.mean(-1, keepdims=True))
+    back, sizes = [order.index(axis) for axis in range(len(lead))], [lead[axis] for axis in order]
+
+    def restored(array: Array) -> Array:
+        shaped = array.reshape(*sizes, *array.shape[2:])
+        return jnp.transpose(shaped, (*back, *range(len(lead), shaped.ndim)))
+
+    return walked, shift, stacks, restored
+
+
+def _product(centred: Array, stack: Array) -> tuple[Array, Array]:
+    """Return the second moments of one series under its stack, as one matrix product, and the means."""
+    n_regions, n_frames = centred.shape
+    mean = stack @ centred.T
+    rows = (stack[:, None, :] * centred).reshape(-1, n_frames)
+    square = (rows @ centred.T).reshape(-1, n_regions, n_regions)
+    product = square - mean[:, :, None] * mean[:, None, :]
+    return (product + jnp.swapaxes(product, -1, -2)) / 2, mean
+
+
+def _product_pullback(centred: Array, stack: Array, mean: Array, cotangent: Array) -> tuple[Array, Array]:
+    """Return the derivatives in the centred series and in its stack of weights; `cotangent` is symmetric."""
+    n_regions, n_frames = centred.shape
+    spread = (cotangent.reshape(-1, n_regions) @ centred).reshape(-1, n_regions, n_frames)
+    pulled = jnp.einsum("krs,ks->kr", cotangent, mean)
+    to_stack = jnp.einsum("krt,rt->kt", spread, centred) - 2 * pulled @ centred
+    to_series = 2 * (jnp.einsum("krt,kt->rt", spread, stack) - pulled.T @ stack)
+    return to_series, to_stack
+
+
+@jax.custom_vjp
+def _products(centred: Array, stacks: Array) -> Array:
+    return jax.lax.map(lambda pair: _product(*pair)[0], (centred, stacks))
+
+
+def _products_forward(centred: Array, stacks: Array):
+    return _products(centred, stacks), (centred, stacks)
+
+
+def _products_backward(kept: tuple[Array, Array], cotangent: Array):
+    def of_one(item: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        y, stack, outer = item
+        return _product_pullback(y, stack, stack @ y.T, (outer + jnp.swapaxes(outer, -1, -2)) / 2)
+
+    return jax.lax.map(of_one, (*kept, cotangent))
+
+
+_products.defvjp(_products_forward, _products_backward)
+
+
+def _correlation(centred: Array, shift: Array, stack: Array) -> tuple[Array, Array, Array]:
+    product, mean = _product(centred, stack)
+    epsilon = jnp.finfo(centred.dtype).eps
+    variance = jnp.diagonal(product, axis1=-2, axis2=-1)
+    square = variance + mean**2
+    power = variance + (mean + shift.T) ** 2
+    varies = (variance > 16 * epsilon * square) & (variance > (8 * epsilon) ** 2 * power)
+    scale = reciprocal_root(variance, varies)
+    matrix = jnp.clip(product * (scale[:, :, None] * scale[:, None, :]), -1.0, 1.0)  # symmetric to the bit
+    identity = jnp.eye(centred.shape[-2], dtype=bool)
+    return jnp.where(identity, varies[:, :, None].astype(matrix.dtype), matrix), varies, scale
+
+
+@jax.custom_vjp
+def _correlations(centred: Array, shift: Array, stacks: Array) -> tuple[Array, Array]:
+    return jax.lax.map(lambda item: _correlation(*item)[:2], (centred, shift, stacks))
+
+
+def _correlations_forward(centred: Array, shift: Array, stacks: Array):
+    matrices, varies, scales = jax.lax.map(lambda item: _correlation(*item), (centred, shift, stacks))
+    return (matrices, varies), (centred, stacks, matrices, scales)
+
+
+def _correlations_backward(kept: tuple[Array, Array, Array, Array], cotangents: tuple[Array, Array]):
+    def of_one(item: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array]:
+        y, stack, matrix, scale, outer = item
+        identity = jnp.eye(matrix.shape[-1], dtype=bool)
+        outer = jnp.where(identity, 0.0, (outer + jnp.swapaxes(outer, -1, -2)) / 2)
+        to_variance = -(scale**2) * (outer * matrix).sum(-1)
+        inner = outer * scale[:, :, None] * scale[:, None, :]
+        inner = jnp.where(identity, to_variance[:, :, None], inner)
+        return _product_pullback(y, stack, stack @ y.T, inner)
+
+    centred, *rest = kept
+    to_series, to_stacks = jax.lax.map(of_one, (centred, *rest, cotangents[0]))
+    return to_series, jnp.zeros_like(centred[..., :1]), to_stacks
+
+
+_correlations.defvjp(_correlations_forward, _correlations_backward)
