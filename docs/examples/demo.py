@@ -28,7 +28,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("demo", description="From resting scans to a report.", formatter_class=style)
     parser.add_argument("--out", type=Path, default=Path("conn-demo"), help="folder for report.html and tables")
     parser.add_argument("--sessions", default="1-3", help="sessions of the Midnight Scan Club, such as 1-3 or 1,4")
-    parser.add_argument("--epochs", type=int, default=40, help="steps of the community model")
+    parser.add_argument("--epochs", type=int, default=60, help="steps of the community model")
     parser.add_argument("--communities", type=int, default=10, help="number of communities")
     parser.add_argument("--learning-rate", type=float, default=0.2, help="of the community model")
     parser.add_argument("--permutations", type=int, default=2000, help="of the null of identification")
@@ -104,9 +104,13 @@ def run(choice: argparse.Namespace) -> dict:
         "similarity to others (r)": (people.other_similarity, *people.other_interval),
     }
     report = ev.Report("From scans to evidence", simulated=scans.simulated, subtitle=scans.provenance.dataset)
-    report.add_text("Data", scans.describe())
+    facts = [line.split("  ", 1) for line in scans.describe().splitlines()[1:]]
+    report.add_text("Data", scans.describe().splitlines()[0])
+    report.add_table("Data", pd.DataFrame([(name, value.strip()) for name, value in facts], columns=["what", "is"]))
     report.add_numbers("Identification", numbers, "With 95 % intervals over subjects.")
-    report.add_table("Identification", comparison, "The connectome beside simpler descriptions of the same scans.")
+    report.add_table(
+        "Identification", comparison, "Where simpler descriptions do as well, identity says little of edges."
+    )
     report.add_table("Identification", people.pairs, "Every ordered pair of sessions.")
     report.add_table("Communities", agreement, f"Agreement with the {len(set(networks))} networks of the labels.")
     for name, figure, caption in parts:
