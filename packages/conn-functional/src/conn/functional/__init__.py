@@ -21,9 +21,16 @@ from conn.functional.coherence import (
 )
 from conn.functional.confounds import detrend, residualise
 from conn.functional.covariance import corr, corr_from_cov, cov, paired_corr, paired_cov
+from conn.functional.drift import (
+    dct_basis,
+)
 from conn.functional.engine import extend_to_max_size
 from conn.functional.envelope_correlation import (
     envelope_correlation,
+)
+from conn.functional.filter_bank import (
+    ButterworthBank,
+    FilterBank,
 )
 from conn.functional.filters import (
     design_sections,
@@ -82,13 +89,23 @@ from conn.functional.spectrum import (
     segment_spectra,
 )
 from conn.functional.standardisation import standardise
+from conn.functional.wavelets import (
+    MorletTransform,
+    WaveletCoherence,
+    morlet_transform,
+    wavelet_coherence,
+)
 from conn.functional.windows import sample_windows, sliding_windows
 
 __all__ = [
+    "ButterworthBank",
+    "FilterBank",
     "MappedLogits",
     "MappedParameter",
+    "MorletTransform",
     "ProbabilitySimplexParameter",
     "SegmentSpectra",
+    "WaveletCoherence",
     "__version__",
     "alff",
     "analytic_signal",
@@ -106,6 +123,7 @@ __all__ = [
     "cov",
     "cross_spectrum",
     "cubic_interpolate",
+    "dct_basis",
     "degree",
     "design_sections",
     "detrend",
@@ -127,6 +145,7 @@ __all__ = [
     "linear_interpolate",
     "local_efficiency",
     "modularity_matrix",
+    "morlet_transform",
     "multilayer_modularity",
     "paired_corr",
     "paired_cov",
@@ -150,6 +169,7 @@ __all__ = [
     "standardise",
     "strength",
     "unwrap",
+    "wavelet_coherence",
     "weighted_interpolate",
     "weighted_phase_lag_index",
     "within_module_z",
