@@ -70,9 +70,18 @@ from conn.functional.network_measures import (
     within_module_z,
 )
 from conn.functional.parameters import (
+    AffineParameter,
+    EllipsoidParameter,
+    IdentityParameter,
+    IsochoricParameter,
     MappedLogits,
     MappedParameter,
+    NormSphereParameter,
+    OrthogonalParameter,
+    PositiveDefiniteParameter,
+    PositiveParameter,
     ProbabilitySimplexParameter,
+    TanhParameter,
 )
 from conn.functional.phase import (
     phase_lag_index,
@@ -98,13 +107,22 @@ from conn.functional.wavelets import (
 from conn.functional.windows import sample_windows, sliding_windows
 
 __all__ = [
+    "AffineParameter",
     "ButterworthBank",
+    "EllipsoidParameter",
     "FilterBank",
+    "IdentityParameter",
+    "IsochoricParameter",
     "MappedLogits",
     "MappedParameter",
     "MorletTransform",
+    "NormSphereParameter",
+    "OrthogonalParameter",
+    "PositiveDefiniteParameter",
+    "PositiveParameter",
     "ProbabilitySimplexParameter",
     "SegmentSpectra",
+    "TanhParameter",
     "WaveletCoherence",
     "__version__",
     "alff",

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from conn.functional._inputs import Band, real_series
-from conn.functional._series import count, joined_lead, with_mask
+from conn.functional._series import centred, count, joined_lead, with_mask
 from conn.functional.confounds import detrended, regressed
 from conn.functional.engine import Tensor
 from conn.functional.filters import design_sections, sosfiltfilt
@@ -209,11 +209,13 @@ def _clean_run(
     rows = jnp.where(valid, _without_rounding(rows, original), 0.0)
     kept = rows[:n_regions]
     if regressors is not None:
-        kept = regressed(kept, standardised(rows[n_regions:], valid, "zscore", 1), ridge)
-        kept = _without_rounding(kept, rows[:n_regions])
+        # The confounds have no mean, and that of the series stays; beside it rounding could not be told.
+        about_mean, mean, _ = centred(kept, valid)
+        residual = regressed(about_mean, standardised(rows[n_regions:], valid, "zscore", 1), ridge)
+        kept = jnp.where(valid, mean + _without_rounding(residual, kept), 0.0)
     if standardisation is not None:
-        centred_already = trend is not None or (sections is not None and _stops_the_mean(sections))
-        kept = standardised(kept, valid, standardisation, 1, level if centred_already else None)
+        without_mean = trend is not None or (sections is not None and _stops_the_mean(sections))
+        kept = standardised(kept, valid, standardisation, 1, level if without_mean else None)
     return jnp.where(valid, kept, fill)
 
 
