@@ -4,9 +4,18 @@ from drm._version import __version__
 from drm.base import DRM, DRMLoss, DRMNet, DRMNode
 from drm.bold import BOLDReadout
 from drm.connection import DRMConnection
+from drm.gated import GRUPopulation, LSTMPopulation
 from drm.haemodynamics import double_gamma
 from drm.iterators import DRMIterator
+from drm.neural_mass import (
+    HopfPopulation,
+    JansenRitPopulation,
+    NeuralMassPopulation,
+    WilsonCowanPopulation,
+    WongWangPopulation,
+)
 from drm.population import DRMPopulation
+from drm.rate import LeakyRatePopulation
 from drm.readout import DRMReadout
 from drm.wiring import connect
 
@@ -20,6 +29,14 @@ __all__ = [
     "DRMNode",
     "DRMPopulation",
     "DRMReadout",
+    "GRUPopulation",
+    "HopfPopulation",
+    "JansenRitPopulation",
+    "LSTMPopulation",
+    "LeakyRatePopulation",
+    "NeuralMassPopulation",
+    "WilsonCowanPopulation",
+    "WongWangPopulation",
     "__version__",
     "connect",
     "double_gamma",

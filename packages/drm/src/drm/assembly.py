@@ -84,7 +84,7 @@ class Assembly:
             n_rows = n_units * example.n_drive
             kinds.append(
                 Kind(
-                    advance=type(example).advance,
+                    advance=example.advance,
                     n_drive=example.n_drive,
                     n_state=example.n_state,
                     n_units=n_units,
@@ -118,10 +118,10 @@ class Assembly:
         stimulus_fields: list[list[Tensor]] = [[empty] for _ in range(4)]
         n_before = 0
         for i, population in enumerate(populations):
-            entry = n_before + torch.arange(population.weight.numel())
-            entry = entry.view(population.weight.shape)
-            n_before += population.weight.numel()
             row = rows[i].unsqueeze(1)
+            n_entries = row.numel() * population.n_in
+            entry = n_before + torch.arange(n_entries).view(-1, population.n_in)
+            n_before += n_entries
             offset = 0
             line = ws[i]
             if line is not None:
@@ -146,6 +146,16 @@ class Assembly:
                 )
                 for field, value in zip(edge_fields, fields, strict=True):
                     field.append(value.expand_as(block).flatten())
+        for i, population in enumerate(populations):
+            if population.recurrent_weights() is None:
+                continue
+            n_entries = rows[i].numel() * population.n_out
+            block = n_before + torch.arange(n_entries).view(-1, population.n_out)
+            n_before += n_entries
+            here = torch.tensor(i)
+            fields = (block, rows[i].unsqueeze(1), units[i], torch.tensor(1), here, here)
+            for field, value in zip(edge_fields, fields, strict=True):
+                field.append(value.expand_as(block).flatten())
         self.edge_entry, *edge_columns = (torch.cat(field) for field in edge_fields)
         self.edges = Edges(*edge_columns)
         self.stimulus_entry, lag, self.stimulus_row, self.stimulus_column = (
@@ -209,7 +219,10 @@ class Assembly:
         """
         self._to(stimulus.device)
         past_stimulus, history, *states = memory
-        weights = torch.cat([p.weight.flatten() for p in populations])
+        recurrent = [p.recurrent_weights() for p in populations]
+        weights = torch.cat(
+            [p.input_weights().flatten() for p in populations] + [own.flatten() for own in recurrent if own is not None]
+        )
         seen = torch.cat([past_stimulus, stimulus])
         n_ticks = stimulus.shape[0]
         drive = self._external(populations, weights, seen, n_ticks)
@@ -232,7 +245,7 @@ class Assembly:
         n_ticks: int,
     ) -> Tensor:
         """Return bias and stimulus, for all ticks at once (time, row, batch)."""
-        bias = torch.cat([p.bias for p in populations])[self.bias_order]
+        bias = torch.cat([p.drive_bias() for p in populations])[self.bias_order]
         drive = bias.unsqueeze(-1).expand(n_ticks, -1, seen.shape[1])
         if not self.stimulus_lags:
             return drive
@@ -250,6 +263,6 @@ def _members_of_kinds(populations: Sequence[DRMPopulation]) -> list[list[int]]:
     """Return the populations of each kind: those that share their dynamics."""
     kinds: dict[tuple[object, int, int], list[int]] = {}
     for index, population in enumerate(populations):
-        key = (type(population).advance, population.n_drive, population.n_state)
+        key = (population.advance, population.n_drive, population.n_state)
         kinds.setdefault(key, []).append(index)
     return list(kinds.values())

@@ -1,6 +1,9 @@
 """Delayed coupling as one batched product: gather what arrives, multiply, for all edges at once."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,6 +13,9 @@ __all__ = ["Edges", "LaggedProduct"]
 # How many multiplications of one large matrix product cost as much as one element that is gathered
 # and multiplied on its own (measured on CPUs; it decides between two exact ways).
 _GATHER_COST = 4.0
+
+# How many gathered elements are held at once for the gradient of the weights.
+_HELD = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class LaggedProduct:
         self.column_slot, address_of_slot = _slots(block, address)
         self.block = block
         self.shape = (rows_of_slot.shape[0], rows_of_slot.shape[1], address_of_slot.shape[1])
+        self.run = _run_length(address_of_slot, n_columns)
         # An empty slot has weight zero everywhere, so that it may read any address, and its result
         # goes to a row past the last one, where nobody looks.
         self.address = address_of_slot.clamp(min=0)
@@ -88,7 +95,9 @@ class LaggedProduct:
         n_places = self.shape[0] * self.shape[1]
         arange = torch.arange(self.n_rows, device=self.device)
         self.in_order = n_places == self.n_rows and bool((self.place == arange).all())
-        self.has_gaps = bool((self.place < 0).any())
+        # A row that receives nothing has no place.
+        self.occupied = self.place >= 0
+        self.has_gaps = not bool(self.occupied.all())
         flat = self.address.flatten()
         first = int(flat[0])
         # A single delay from all units needs no gathering: the values lie side by side.
@@ -97,10 +106,11 @@ class LaggedProduct:
         self._addresses: dict[int, Tensor] = {}
 
     def _address(self, n_ticks: int) -> Tensor:
-        """Return the flat addresses (block, address, tick) that a stretch reads."""
+        """Return the addresses of all runs of values (block, run, tick) that a stretch reads."""
         if n_ticks not in self._addresses:
             ticks = torch.arange(n_ticks, device=self.device) * self.n_columns
-            self._addresses[n_ticks] = (self.address.unsqueeze(-1) + ticks).flatten()
+            first = self.address[:, :: self.run].unsqueeze(-1) + ticks
+            self._addresses[n_ticks] = first.flatten() // self.run
         return self._addresses[n_ticks]
 
     def to(self, device: torch.device) -> None:
@@ -115,7 +125,6 @@ class LaggedProduct:
         self.device = device
         for name in ("row_slot", "column_slot", "block", "address", "place"):
             setattr(self, name, getattr(self, name).to(device))
-        self._addresses = {}
 
     def pack(self, values: Tensor) -> Tensor:
         """Return the weights as one matrix for each block, zero where there is no edge.
@@ -144,58 +153,92 @@ class LaggedProduct:
         """
         return packed[self.block, self.row_slot, self.column_slot]
 
-    def gather(self, buffer: Tensor, start: int, n_ticks: int) -> Tensor:
+    def workspace(self, buffer: Tensor) -> Tensor:
+        """Return room for the values of one tick, so that a loop need not allocate it each time.
+
+        Parameters
+        ----------
+        buffer : Tensor, shape (tick, column, batch)
+
+        Returns
+        -------
+        Tensor
+        """
+        if self.slice_start is not None:
+            return buffer.new_empty(0)
+        n_runs = self._address(1).numel()
+        return buffer.new_empty(n_runs, self.run * buffer.shape[-1])
+
+    def gather(self, buffer: Tensor, start: int, n_ticks: int, out: Tensor | None = None) -> Tensor:
         """Return the values that a stretch of ticks reads from the buffer.
 
         Parameters
         ----------
         buffer : Tensor, shape (tick, column, batch), contiguous
         start, n_ticks : int
-            First tick, and how many.
+            First tick, and how many; one only when values are read in runs.
+        out : Tensor, optional
+            The `workspace`, for one tick.
 
         Returns
         -------
         Tensor, shape (block, address, n_ticks * batch)
         """
-        rows = buffer.view(-1, buffer.shape[-1])
-        base = start * self.n_columns
+        runs = buffer.view(-1, self.run * buffer.shape[-1])
+        address = self._address(n_ticks)
+        base = start * self.n_columns // self.run
         if base < 0:
-            found = rows.index_select(0, self._address(n_ticks) + base)
+            address = address + base
         else:
-            found = rows[base:].index_select(0, self._address(n_ticks))
+            runs = runs[base:]
+        if n_ticks > 1:
+            out = None
+        found = torch.index_select(runs, 0, address, out=out)
         return found.view(self.shape[0], self.shape[2], -1)
 
-    def apply(self, packed: Tensor, buffer: Tensor, start: int, n_ticks: int) -> Tensor:
-        """Return the product for a stretch of ticks.
+    def on(self, buffer: Tensor, values: Tensor) -> Callable[[Tensor, int], None]:
+        """Return a function that adds the product for a stretch of ticks to a result, in place.
 
         Parameters
         ----------
-        packed : Tensor, shape (block, slot, address)
-            What `pack` gave.
         buffer : Tensor, shape (tick, column, batch), contiguous
-        start, n_ticks : int
-            First tick, and how many.
+            What is read; it may change between calls.
+        values : Tensor, shape (weight,)
+            The weights.
 
         Returns
         -------
-        Tensor, shape (n_ticks, row, batch)
+        callable
+            Takes the result (time, row, batch) and the tick of its first entry.
         """
+        return partial(self._add_to, self.pack(values), buffer, self.workspace(buffer))
+
+    def _add_to(self, packed: Tensor, buffer: Tensor, work: Tensor, result: Tensor, start: int) -> None:
+        n_ticks = result.shape[0]
         n_blocks, n_slots, _ = self.shape
-        batch = buffer.shape[-1]
         if self.slice_start is not None:
             first = start + self.slice_start // self.n_columns
+            if n_ticks == 1 and self.in_order:
+                result[0].addmm_(packed[0], buffer[first])
+                return
             product = packed[0] @ buffer[first : first + n_ticks]
+        elif n_ticks == 1 and n_blocks == 1 and self.in_order:
+            result[0].addmm_(packed[0], self.gather(buffer, start, 1, work)[0])
+            return
+        elif self.run > 1:
+            ticks = [torch.bmm(packed, self.gather(buffer, tick, 1, work)) for tick in range(start, start + n_ticks)]
+            product = torch.stack(ticks).flatten(1, 2)
         else:
-            product = torch.bmm(packed, self.gather(buffer, start, n_ticks))
-            product = product.view(n_blocks * n_slots, n_ticks, batch).transpose(0, 1)
+            product = torch.bmm(packed, self.gather(buffer, start, n_ticks, work))
+            product = product.view(n_blocks * n_slots, n_ticks, -1).transpose(0, 1)
         if self.in_order:
-            return product
-        result = product.index_select(1, self.place.clamp(min=0))
-        if self.has_gaps:
-            result = torch.where((self.place < 0).unsqueeze(-1), 0, result)
-        return result
+            result += product
+        elif self.has_gaps:
+            result[:, self.occupied] += product.index_select(1, self.place[self.occupied])
+        else:
+            result += product.index_select(1, self.place)
 
-    def weight_gradient(self, buffer: Tensor, adjoint: Tensor, *, chunk: int = 64) -> Tensor:
+    def weight_gradient(self, buffer: Tensor, adjoint: Tensor) -> Tensor:
         """Return the gradient of the weights, given that of the product, over all ticks.
 
         Parameters
@@ -204,26 +247,25 @@ class LaggedProduct:
             What the product read.
         adjoint : Tensor, shape (time, row, batch)
             The gradient of the product at each tick from 0 on.
-        chunk : int, default 64
-            Number of ticks whose gathered values are held at once.
 
         Returns
         -------
         Tensor, shape (weight,)
         """
-        n_blocks, n_slots, _ = self.shape
+        n_blocks, n_slots, n_addresses = self.shape
         n_ticks, _, batch = adjoint.shape
         total = adjoint.new_zeros(self.shape)
-        occupied = self.place >= 0
+        chunk = 1 if self.run > 1 else max(1, _HELD // (n_blocks * n_addresses * batch))
+        work = self.workspace(buffer)
         for start in range(0, n_ticks, chunk):
             part = adjoint[start : start + chunk]
             length = part.shape[0]
-            wide = self.gather(buffer, start, length)
+            wide = self.gather(buffer, start, length, work)
             if self.in_order:
                 spread = part
             else:
                 spread = part.new_zeros(length, n_blocks * n_slots, batch)
-                spread[:, self.place[occupied]] = part[:, occupied]
+                spread[:, self.place[self.occupied]] = part[:, self.occupied]
             spread = spread.view(length, n_blocks, n_slots, batch).permute(1, 2, 0, 3)
             total.baddbmm_(spread.reshape(n_blocks, n_slots, -1), wide.transpose(1, 2))
         return self.unpack(total)
@@ -240,6 +282,25 @@ def _slots(block: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     table = torch.full((n_blocks, int(counts.max())), -1, dtype=torch.long)
     table[pairs[0], place] = pairs[1]
     return place[inverse], table
+
+
+def _run_length(address: Tensor, n_columns: int) -> int:
+    """Return the number of neighbouring values that are always read together.
+
+    It divides the number of columns, so that runs stay runs at every tick. In `address` (block,
+    slot) -1 is an empty slot.
+    """
+    largest = math.gcd(n_columns, address.shape[1])
+    for length in range(largest, 1, -1):
+        if largest % length:
+            continue
+        runs = address.view(-1, length)
+        empty = (runs < 0).all(1)
+        steps = runs[:, :1] + torch.arange(length)
+        together = (runs == steps).all(1) & (runs[:, 0] % length == 0)
+        if bool((empty | together).all()):
+            return length
+    return 1
 
 
 def _cost(block: Tensor, row: Tensor, address: Tensor) -> tuple[int, int, int]:

@@ -23,7 +23,8 @@ class DRMPopulation(DRMNode):
     `n_drive` values for each unit. The *dynamics*, `advance`, are the same function for each unit
     of a kind, look at nothing but that unit's drive, state and parameters, and so can be computed
     for all populations of a kind at once. A new kind is a subclass that sets `n_drive` and
-    `n_state` and overrides `advance` and `unit_parameters`.
+    `n_state` and overrides `advance` and `unit_parameters`, and where needed what makes the drive:
+    `input_weights`, `recurrent_weights` and `drive_bias`.
 
     Parameters
     ----------
@@ -154,12 +155,47 @@ class DRMPopulation(DRMNode):
         if arriving.shape[-1] != self.n_in:
             raise ValueError(f"{self.label} expects {self.n_in} afferent features, got {arriving.shape[-1]}.")
         batch = arriving.shape[0]
-        drive = functional.linear(arriving, self.weight, self.bias)
+        if not self._memory:
+            silence = arriving.new_zeros(batch, self.n_out)
+            self._memory = (self.initial_state(batch), silence)
+        state, before = self._memory
+        drive = functional.linear(arriving, self.input_weights(), self.drive_bias())
+        recurrent = self.recurrent_weights()
+        if recurrent is not None:
+            drive = drive + functional.linear(before, recurrent)
         drive = drive.T.reshape(self.n_drive, self.n_out, batch)
-        state = self._memory[0] if self._memory else self.initial_state(batch)
         output, state = self.advance(drive, state, self.unit_parameters())
-        self._memory = (state,)
+        self._memory = (state, output.T)
         return output.T
+
+    def input_weights(self) -> Tensor:
+        """Return the weights of the afferents.
+
+        Returns
+        -------
+        Tensor, shape (n_drive * n_out, n_in)
+            Drive after drive, with the units of each side by side.
+        """
+        return self.weight
+
+    def recurrent_weights(self) -> Tensor | None:
+        """Return the weights of the population's own output in the tick before.
+
+        Returns
+        -------
+        Tensor of shape (n_drive * n_out, n_out), or None
+            None when the population does not receive itself but through a connection.
+        """
+        return None
+
+    def drive_bias(self) -> Tensor:
+        """Return what is added to the drive.
+
+        Returns
+        -------
+        Tensor, shape (n_drive * n_out,)
+        """
+        return self.bias
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the state before the first tick: zeros.

@@ -147,8 +147,8 @@ class Recurrence:
 
 def _by_kind(kind: Kind, drive: Tensor) -> Tensor:
     """Return the kind's rows of the drive (time, row, batch) as (time, n_drive, unit, batch)."""
-    rows = drive[:, kind.drives]
-    return rows.reshape(drive.shape[0], kind.n_drive, kind.n_units, drive.shape[-1])
+    n_ticks, _, batch = drive.shape
+    return drive[:, kind.drives].view(n_ticks, kind.n_drive, kind.n_units, batch)
 
 
 class _Simulate(torch.autograd.Function):
@@ -161,19 +161,19 @@ class _Simulate(torch.autograd.Function):
         output = drive.new_empty(depth + n_ticks, plan.n_units, batch)
         output[:depth] = history
         drive = drive.clone()
-        packed = None if plan.product is None else plan.product.pack(weights)
+        couple = None if plan.product is None else plan.product.on(output, weights)
         # The states before each tick, and one more after the last.
         tracks = [drive.new_empty(n_ticks + 1, kind.n_state, kind.n_units, batch) for kind in plan.kinds]
         for track, state in zip(tracks, states, strict=True):
             track[0] = state
         for start, length in plan.blocks(n_ticks):
-            if packed is not None and plan.product is not None:
-                arriving = plan.product.apply(packed, output, start, length)
-                drive[start : start + length] += arriving
+            stretch = slice(start, start + length)
+            if couple is not None:
+                couple(drive[stretch], start)
             for kind, track, own in zip(plan.kinds, tracks, parameters, strict=True):
-                summed = _by_kind(kind, drive[start : start + length])
+                summed = _by_kind(kind, drive[stretch])
                 if kind.n_state == 0:
-                    result, _ = kind.advance(summed, track[start : start + length], own)
+                    result, _ = kind.advance(summed, track, own)
                     output[depth + start : depth + start + length, kind.units] = result
                     continue
                 for tick in range(length):
@@ -205,22 +205,22 @@ class _Simulate(torch.autograd.Function):
         ]
         # Zeros on both sides: before the start there is only history, after the end nothing.
         received = drive.new_zeros(depth + n_ticks + depth, n_rows, batch)
-        g_output = g_output.clone()
-        packed = None if plan.adjoint is None else plan.adjoint.pack(weights)
+        g_output = g_output.clone(memory_format=torch.contiguous_format)
+        couple_back = None if plan.adjoint is None else plan.adjoint.on(received, weights)
         g_tracks = [
             [drive.new_empty(n_ticks, kind.n_state, kind.n_units, batch), g_state]
             for kind, g_state in zip(plan.kinds, g_states, strict=True)
         ]
         for start, length in reversed(plan.blocks(n_ticks)):
             stretch = slice(start, start + length)
-            if packed is not None and plan.adjoint is not None:
-                g_output[stretch] += plan.adjoint.apply(packed, received, start, length)
+            if couple_back is not None:
+                couple_back(g_output[stretch], start)
             for kind, graph, g_track in zip(plan.kinds, graphs, g_tracks, strict=True):
                 into = received[depth + start : depth + start + length, kind.drives]
                 g_own = g_output[stretch, kind.units]
                 if kind.n_state == 0:
                     result = graph.jacobian[stretch, 0] * g_own.unsqueeze(1)
-                    into.copy_(result.flatten(1, 2))
+                    into.copy_(result.view(length, -1, batch))
                     continue
                 g_state = g_track[1]
                 for tick in reversed(range(length)):
@@ -240,8 +240,8 @@ class _Simulate(torch.autograd.Function):
         g_history = None
         if needed[3]:
             g_history = torch.zeros_like(output[:depth])
-            if packed is not None and plan.adjoint is not None:
-                g_history = plan.adjoint.apply(packed, received, -depth, depth)
+            if couple_back is not None:
+                couple_back(g_history, -depth)
         g_parameters = []
         for kind, graph, g_track in zip(plan.kinds, graphs, g_tracks, strict=True):
             g_parameters += graph.parameter_gradients(g_output[:, kind.units], g_track[0])

@@ -99,10 +99,10 @@ class DRM:
             raise ValueError(f"clip must be positive, got {clip}.")
         self.net = drm_net
         self.loss = DRMLoss() if loss is None else loss
-        if optimizer is None:
-            learned = [p for p in drm_net.parameters() if p.requires_grad]
-            optimizer = torch.optim.Adam(learned, lr=learning_rate)
-        self.optimizer = optimizer
+        learned = [p for p in drm_net.parameters() if p.requires_grad]
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.Adam(learned, lr=learning_rate) if optimizer is None else optimizer
+        )
         self.clip = clip
 
     def estimate(
