@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from drm import DRMIterator
+from drm import DRMIterator, events_to_samples
 
 NAN = float("nan")
 
@@ -98,6 +98,7 @@ def test_the_mean_of_duplicates_leaves_out_what_is_missing():
         ({"batch_size": 5}, "batch_size must be from 1 to 4"),
         ({"n_batches": 5}, "n_batches must be from 1 to 4"),
         ({"duplicates": "first"}, "duplicates must be one of"),
+        ({"between": "cubic"}, "between must be one of"),
     ],
 )
 def test_wrong_data_are_refused(changes, message):
@@ -118,3 +119,46 @@ def test_wrong_batches_are_refused():
         DRMIterator(1, values, [0, 1, 2], batch_size=3)
     with pytest.raises(ValueError, match="n_batches must be from 1 to 3"):
         DRMIterator(1, values, [0, 1, 2], n_batches=4)
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ("zero", [0, 0, 1, 0, 3, 0, 0, 0]),
+        ("hold", [0, 0, 1, 1, 3, 3, 3, 3]),
+        ("linear", [0, 0, 1, 2, 3, 0, 0, 0]),
+    ],
+)
+def test_the_stimulus_between_its_samples_follows_the_policy(between, expected):
+    items = DRMIterator(1, [[1.0], [3.0]], [2, 4], [[1.0]], [7], between=between)
+    assert [tick["stimulus"].item() for tick in items] == expected
+
+
+def test_a_single_sample_can_be_interpolated():
+    items = DRMIterator(1, [[1.0]], [1], [[1.0]], [2], between="linear")
+    assert [tick["stimulus"].item() for tick in items] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("resolution", [1.0, 7.0, 40.0, 1000.0])
+def test_events_keep_their_area_at_any_resolution(resolution):
+    rng = np.random.default_rng(0)
+    onset, duration = rng.uniform(0, 900, 20), rng.uniform(1, 90, 20)
+    amplitude = rng.normal(size=20)
+    n_ticks = int(1100 / resolution) + 2
+    found = events_to_samples(onset, duration, amplitude, resolution=resolution, n_ticks=n_ticks)
+    assert found.shape == (n_ticks, 1)
+    assert found.sum() * resolution == pytest.approx(amplitude @ duration, abs=1e-6)
+
+
+def test_wrong_events_are_refused_by_number():
+    for events, message in (
+        (([0, 1], [1], [1, 1]), "one shape"),
+        (([0, 1], [1, 0], [1, 1]), "Event 1"),
+        (([0, 1], [1, 1], [np.nan, 1]), "Event 0"),
+        (([0, 9], [1, 5], [1, 1]), "Event 1 .* from -0.5 to 9.5 ms"),
+        (([-3, 9], [1, 5], [1, 1]), "Event 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            events_to_samples(*events, resolution=1, n_ticks=10)
+    with pytest.raises(ValueError, match="resolution must be above 0"):
+        events_to_samples([0], [1], [1], resolution=0, n_ticks=10)

@@ -218,6 +218,9 @@ def test_wrong_training_is_refused():
     for arguments, message in (
         ({"n_epochs": 0}, "n_epochs must be at least 1"),
         ({"cutoff": 0}, "cutoff must be at least 1"),
+        ({"patience": 0}, "patience must be at least 1"),
+        ({"patience": 2}, "patience needs validation data"),
+        ({"burn_in": -1}, "burn_in must be at least 0"),
         ({"data_iter": no_response}, "no response"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -238,3 +241,125 @@ def test_a_loss_that_explodes_stops_before_it_spoils_the_parameters():
     with pytest.raises(FloatingPointError, match="smaller learning rate"):
         DRM(net).estimate(data)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def summed_gradient(net, data, cutoff, burn_in):
+    """The gradients of all windows together, weighted by what was measured."""
+    total = torch.zeros(sum(p.numel() for p in net.parameters()))
+
+    class Sum(torch.optim.SGD):
+        def step(self, closure=None):
+            total.add_(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
+
+    DRM(net, optimizer=Sum(net.parameters(), lr=0.0)).estimate(data, cutoff=cutoff, burn_in=burn_in)
+    return total
+
+
+def bold_net():
+    net = two_populations(3)
+    net.readout.confound_weight.requires_grad_(False)
+    return net
+
+
+def test_with_burn_in_the_truncated_gradient_points_where_the_full_one_does():
+    _, data = planted_data(n_ticks=240, n_runs=2)
+    full = summed_gradient(bold_net(), data, None, 0)
+    cosine = torch.nn.functional.cosine_similarity
+    with_burn_in = summed_gradient(bold_net(), data, 24, None)
+    assert cosine(full, with_burn_in, dim=0) > 0.99
+    with pytest.warns(UserWarning, match="burn-in of 0 ticks is shorter than the readout's memory of 64"):
+        without = summed_gradient(bold_net(), data, 24, 0)
+    assert cosine(full, without, dim=0) < cosine(full, with_burn_in, dim=0)
+
+
+def test_burn_in_changes_neither_predictions_nor_the_length_of_windows():
+    data = small_data()
+    losses = [
+        DRM(small(), optimizer=torch.optim.SGD(small().parameters(), lr=0.0))
+        .estimate(data, cutoff=5, burn_in=burn_in)
+        .train[0]
+        for burn_in in (0, 3, 7, 30)
+    ]
+    assert losses == pytest.approx([losses[0]] * 4)
+
+
+def test_a_burn_in_over_everything_gives_the_full_gradient():
+    data = small_data()
+    (full,), _ = gradient_of(small(), data, None)
+    written = []
+    net = small()
+
+    class Note(torch.optim.SGD):
+        def step(self, closure=None):
+            written.append([p.grad.clone() for p in net.parameters() if p.grad is not None])
+
+    DRM(net, optimizer=Note(net.parameters(), lr=0.0)).estimate(data, cutoff=6, burn_in=24)
+    assert len(written) == 4
+    for whole, *parts in zip(full, *written, strict=True):
+        torch.testing.assert_close(torch.stack(parts).mean(0), whole)
+
+
+def test_training_stops_when_validation_no_longer_improves():
+    train, validation = DRM(small(), learning_rate=0.1).estimate(small_data(0), small_data(1), n_epochs=200, patience=3)
+    assert len(train) == len(validation) < 200
+    assert validation.argmin() == len(validation) - 4
+
+
+def test_each_epoch_is_reported():
+    seen = []
+    train, validation = DRM(small()).estimate(
+        small_data(0), small_data(1), n_epochs=3, on_epoch=lambda *values: seen.append(values)
+    )
+    assert seen == list(zip(range(3), train, validation, strict=True))
+
+
+def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path):
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(epoch, *_):
+        if epoch == 3:
+            raise Interrupted
+
+    data, other, path = small_data(0), small_data(1), tmp_path / "model.pt"
+    whole = DRM(small(), learning_rate=0.05)
+    expected = whole.estimate(data, other, n_epochs=8)
+    with pytest.raises(Interrupted):
+        DRM(small(), learning_rate=0.05).estimate(data, other, n_epochs=8, checkpoint=path, on_epoch=interrupt)
+    resumed = DRM(small(seed=9), learning_rate=0.05)
+    found = resumed.estimate(data, other, n_epochs=8, checkpoint=path)
+    np.testing.assert_array_equal(found.train, expected.train)
+    np.testing.assert_array_equal(found.validation, expected.validation)
+    for name, value in whole.net.state_dict().items():
+        assert torch.equal(resumed.net.state_dict()[name], value)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_checkpoints_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
+    data, path = small_data(), tmp_path / "model.pt"
+    DRM(small()).estimate(data, checkpoint=path)
+    other = two_populations(0)
+    with pytest.raises(ValueError, match="belongs to another network"):
+        DRM(other).estimate(data, n_epochs=2, checkpoint=path)
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"not a checkpoint", b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a checkpoint"):
+            DRM(small()).estimate(data, n_epochs=2, checkpoint=path)
+        assert path.read_bytes() == content
+    torch.save({"format": "another"}, path)
+    with pytest.raises(ValueError, match="not a checkpoint of this version"):
+        DRM(small()).estimate(data, n_epochs=2, checkpoint=path)
+    with pytest.raises(FileNotFoundError):
+        DRM(small()).estimate(data, checkpoint=tmp_path / "missing" / "model.pt")
+
+
+def test_the_state_can_be_kept_and_taken_up_again():
+    net, data = small(), small_data()
+    iter(data)
+    block = data.next_block(24)["stimulus"]
+    net.run(block[:10])
+    kept = net.state
+    expected, _ = net.run(block[10:])
+    net.state = kept
+    assert torch.equal(net.run(block[10:])[0], expected)

@@ -6,7 +6,7 @@ from drm.bold import BOLDReadout
 from drm.connection import DRMConnection
 from drm.gated import GRUPopulation, LSTMPopulation
 from drm.haemodynamics import double_gamma
-from drm.iterators import DRMIterator
+from drm.iterators import DRMIterator, events_to_samples
 from drm.neural_mass import (
     HopfPopulation,
     JansenRitPopulation,
@@ -40,4 +40,5 @@ __all__ = [
     "__version__",
     "connect",
     "double_gamma",
+    "events_to_samples",
 ]

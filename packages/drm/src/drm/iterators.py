@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["DRMIterator", "Duplicates", "bin_samples"]
+__all__ = ["Between", "DRMIterator", "Duplicates", "bin_samples", "events_to_samples"]
 
 Duplicates = Literal["error", "mean", "last"]
+Between = Literal["zero", "hold", "linear"]
 
 
 class DRMIterator:
@@ -46,6 +47,10 @@ class DRMIterator:
         Times of the confounds in milliseconds.
     duplicates : {"error", "mean", "last"}, default "error"
         What to do with two samples in one tick.
+    between : {"zero", "hold", "linear"}, default "zero"
+        The stimulus at ticks between its samples: none, that of the sample before, or in
+        proportion to the distance from the samples on both sides. Before the first sample and
+        (but for "hold") after the last there is none.
     dtype : torch.dtype, optional
         Of the tensors given; torch's default type when not given.
     device : torch.device or str, optional
@@ -83,11 +88,14 @@ class DRMIterator:
         confounds: Any = None,
         confound_time: Any = None,
         duplicates: Duplicates = "error",
+        between: Between = "zero",
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         if not (resolution > 0 and math.isfinite(resolution)):
             raise ValueError(f"The resolution must be above 0 ms, got {resolution}.")
+        if between not in get_args(Between):
+            raise ValueError(f"between must be one of {get_args(Between)}, got {between!r}.")
         self.resolution = float(resolution)
         streams = {
             "stimulus": _stream("stimulus", stimulus, stim_time, self.resolution),
@@ -114,6 +122,8 @@ class DRMIterator:
             on_grid[name] = bin_samples(
                 values[inside], ticks[inside], n_ticks, fill=fill, duplicates=duplicates, name=name
             )
+        if between != "zero":
+            on_grid["stimulus"] = _fill(on_grid["stimulus"], found["stimulus"][1], between)
         if batched:
             size = next(iter(batched.values()))
             if batch_size not in (None, size):
@@ -251,6 +261,80 @@ def bin_samples(
         for tick, value in zip(ticks, values, strict=True):
             grid[tick] = value
     return grid
+
+
+def events_to_samples(onset: Any, duration: Any, amplitude: Any, *, resolution: float, n_ticks: int) -> np.ndarray:
+    """Return a stimulus at each tick from events with a duration.
+
+    Tick k stands for the time from half a tick before ``k * resolution`` to half a tick after. An
+    event that covers part of it counts by that part, so that its area is kept whatever the
+    resolution. Events that overlap add up.
+
+    Parameters
+    ----------
+    onset, duration : array, shape (event,)
+        In milliseconds; the durations positive.
+    amplitude : array, shape (event,)
+        Height of each event.
+    resolution : float
+        Length of a tick in milliseconds.
+    n_ticks : int
+        Number of ticks.
+
+    Returns
+    -------
+    array, shape (n_ticks, 1)
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, a value is not finite, a duration is not positive, or an event lies
+        partly outside the ticks (the message gives its number).
+
+    Examples
+    --------
+    >>> events_to_samples([5.0], [15.0], [2.0], resolution=10.0, n_ticks=3).ravel().tolist()
+    [0.0, 2.0, 1.0]
+    """
+    starts, lengths, heights = (np.atleast_1d(np.asarray(x, dtype=np.float64)) for x in (onset, duration, amplitude))
+    if not starts.ndim == lengths.ndim == heights.ndim == 1 or not (starts.shape == lengths.shape == heights.shape):
+        raise ValueError(
+            "Onsets, durations and amplitudes must have one shape (event,), got "
+            f"{starts.shape}, {lengths.shape} and {heights.shape}."
+        )
+    if not (resolution > 0 and math.isfinite(resolution)) or n_ticks < 1:
+        raise ValueError(
+            f"The resolution must be above 0 ms and n_ticks at least 1, got {resolution} ms and {n_ticks}."
+        )
+    edges = (np.arange(n_ticks + 1) - 0.5) * resolution
+    good = np.isfinite(starts) & np.isfinite(heights) & (lengths > 0)
+    good &= (starts >= edges[0]) & (starts + lengths <= edges[-1] + 1e-9 * resolution)
+    if not good.all():
+        k = int(np.argmin(good))
+        raise ValueError(
+            f"Event {k} (onset {starts[k]} ms, duration {lengths[k]} ms, amplitude {heights[k]}) "
+            f"must be finite, of positive duration, and lie from {edges[0]} to {edges[-1]} ms."
+        )
+    samples = np.zeros(n_ticks)
+    for start, length, height in zip(starts, lengths, heights, strict=True):
+        covered = np.clip(edges, start, start + length)
+        samples += height * np.diff(covered) / resolution
+    return samples[:, None]
+
+
+def _fill(grid: np.ndarray, ticks: np.ndarray, between: Between) -> np.ndarray:
+    """Return the stimulus with the ticks between its samples filled in."""
+    known = np.unique(ticks)
+    every = np.arange(known[0], grid.shape[0] if between == "hold" else known[-1] + 1)
+    before = np.searchsorted(known, every, side="right") - 1
+    filled = grid.copy()
+    filled[every] = grid[known[before]]
+    if between == "linear" and known.size > 1:
+        left = np.minimum(before, known.size - 2)
+        start, stop = known[left], known[left + 1]
+        share = ((every - start) / (stop - start)).reshape(-1, *[1] * (grid.ndim - 1))
+        filled[every] = (1 - share) * grid[start] + share * grid[stop]
+    return filled
 
 
 def _stream(name: str, values: Any, times: Any, resolution: float) -> tuple[np.ndarray, np.ndarray] | None:

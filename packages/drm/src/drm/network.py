@@ -1,5 +1,6 @@
 """The artificial brain: populations, the connections among them, and a readout."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -107,7 +108,7 @@ class DRMNet(DRMNode):
             raise ValueError(f"mode must be one of {get_args(UpdateMode)}, got {mode!r}.")
         self.mode: UpdateMode = mode
         self._order = _order_without_delay(self._populations, rows) if mode == "sync" else None
-        self._generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
         possible = mode == "sync" and can_assemble(self._populations, self.ws, rows)
         if vectorised and not possible:
             raise ValueError(
@@ -248,7 +249,7 @@ class DRMNet(DRMNode):
     def _tick(self, x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
         order = range(len(self.populations))
         if self.mode != "sequential":
-            order = torch.randperm(len(self.populations), generator=self._generator).tolist()
+            order = torch.randperm(len(self.populations), generator=self.generator).tolist()
         outputs = self._silence(x, x.shape[0]) if self.mode == "legacy" else list(outputs)
         for i in order:
             line = self.ws[i]
@@ -266,6 +267,44 @@ class DRMNet(DRMNode):
 
     def _nodes(self) -> list[DRMNode]:
         return [*self.populations, *self.connections, self.readout]  # pyright: ignore
+
+    @property
+    def state(self) -> tuple[tuple[Tensor, ...], ...]:
+        """All that is remembered between two ticks, cut out of the gradient's history.
+
+        Setting it takes the network back to that moment.
+        """
+        return tuple(tuple(x.detach() for x in node._memory) for node in (self, *self._nodes()))
+
+    @state.setter
+    def state(self, state: tuple[tuple[Tensor, ...], ...]) -> None:
+        for node, memory in zip((self, *self._nodes()), state, strict=True):
+            node._memory = memory
+
+    def signature(self) -> str:
+        """Return a text that two networks share if and only if they are built alike.
+
+        Returns
+        -------
+        str
+            JSON: the populations' names, kinds and sizes, the delays ``ws`` and ``Wp`` in ticks
+            (null for no connection), the readout, and the order of updates.
+        """
+
+        def delay(line: DRMConnection | None) -> int | None:
+            return None if line is None else line.delay
+
+        description = {
+            "populations": [
+                {"name": name, "kind": type(p).__name__, "n_in": p.n_in, "n_out": p.n_out}
+                for name, p in zip(self.names, self._populations, strict=True)
+            ],
+            "ws": [delay(line) for line in self.ws],
+            "Wp": [[delay(line) for line in row] for row in self.Wp],
+            "readout": f"{type(self.readout).__name__}({self.readout.extra_repr()})",
+            "mode": self.mode,
+        }
+        return json.dumps(description)
 
     def reset(self) -> None:
         """Forget the state of the network and of all its parts."""

@@ -2,13 +2,18 @@
 
 import copy
 import math
-from collections.abc import Iterator
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from drm.checkpoint import read_checkpoint, write_checkpoint
 from drm.loss import DRMLoss
 from drm.network import DRMNet
 
@@ -44,6 +49,19 @@ class Losses(NamedTuple):
 
     train: np.ndarray
     validation: np.ndarray | None
+
+
+@dataclass
+class _Progress:
+    """How far a call of `estimate` has come."""
+
+    train: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    best: dict[str, Any] | None = None
+
+    @property
+    def epochs_since_best(self) -> int:
+        return len(self.validation) - 1 - int(np.argmin(self.validation))
 
 
 class DRM:
@@ -111,13 +129,19 @@ class DRM:
         val_iter: DataIterator | None = None,
         n_epochs: int = 1,
         cutoff: int | None = None,
+        *,
+        burn_in: int | None = None,
+        patience: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        on_epoch: Callable[[int, float, float | None], None] | None = None,
     ) -> Losses:
         """Train the network, and return the losses.
 
         Each epoch starts from the initial state and runs through the data in windows of `cutoff`
-        ticks. The state is carried on from window to window, the gradient is not. A window in
-        which nothing was measured changes no parameter. With validation data, the parameters of
-        the best epoch are restored at the end.
+        ticks, each followed by a step of the optimiser. The state is carried on from window to
+        window; the gradient goes back to `burn_in` ticks before the window. A window in which
+        nothing was measured changes no parameter. With validation data, the parameters of the best
+        epoch are restored at the end.
 
         Parameters
         ----------
@@ -129,6 +153,17 @@ class DRM:
             Number of runs through the data.
         cutoff : int, optional
             Length of a window in ticks; by default all of the data.
+        burn_in : int, optional
+            Number of ticks before each window that are run again, so that the gradient reaches
+            them. By default the readout's memory: a haemodynamic response answers to half a minute
+            of activity, and a gradient that does not reach back so far points elsewhere.
+        patience : int, optional
+            Stop when the validation loss has not improved for that many epochs.
+        checkpoint : path, optional
+            File that is written after each epoch. If it exists, training goes on from there, up to
+            `n_epochs` in all, and ends as if it had not been interrupted.
+        on_epoch : callable, optional
+            Called after each epoch with its number from 0 on, training and validation loss.
 
         Returns
         -------
@@ -139,52 +174,121 @@ class DRM:
         Raises
         ------
         ValueError
-            If `n_epochs` or `cutoff` is below 1, or data have no response.
+            If `n_epochs`, `cutoff` or `patience` is below 1, `burn_in` is negative, `patience` is
+            given without validation data, data have no response, or the checkpoint is damaged or
+            that of another network.
         FloatingPointError
             If the loss is no longer finite; the parameters are those before that step.
-        """
-        if n_epochs < 1:
-            raise ValueError(f"n_epochs must be at least 1, got {n_epochs}.")
-        if cutoff is not None and cutoff < 1:
-            raise ValueError(f"cutoff must be at least 1 tick, got {cutoff}.")
-        train, validation = [], []
-        best: tuple[float, dict[str, Any]] | None = None
-        for _ in range(n_epochs):
-            train.append(self._epoch(data_iter, cutoff))
-            if val_iter is None:
-                continue
-            validation.append(self.evaluate(val_iter))
-            if best is None or validation[-1] < best[0]:
-                best = validation[-1], copy.deepcopy(self.net.state_dict())
-        if best is not None:
-            self.net.load_state_dict(best[1])
-        return Losses(np.array(train), np.array(validation) if val_iter is not None else None)
 
-    def _epoch(self, data_iter: DataIterator, cutoff: int | None) -> float:
+        Warns
+        -----
+        UserWarning
+            If windows are cut and `burn_in` is shorter than the readout's memory.
+        """
+        for name, value in (("n_epochs", n_epochs), ("cutoff", cutoff), ("patience", patience)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+        if patience is not None and val_iter is None:
+            raise ValueError("patience needs validation data.")
+        memory = self.net.readout.memory
+        burn_in = memory if burn_in is None else burn_in
+        if burn_in < 0:
+            raise ValueError(f"burn_in must be at least 0 ticks, got {burn_in}.")
+        if cutoff is not None and burn_in < memory:
+            warnings.warn(
+                f"A burn-in of {burn_in} ticks is shorter than the readout's memory of {memory}: "
+                "the gradient misses part of what the measurements answer to.",
+                stacklevel=2,
+            )
+        done = _Progress()
+        if checkpoint is not None and Path(checkpoint).exists():
+            done = self._restore(checkpoint)
+        while len(done.train) < n_epochs:
+            if patience is not None and done.validation and done.epochs_since_best >= patience:
+                break
+            done.train.append(self._epoch(data_iter, cutoff, burn_in))
+            if val_iter is not None:
+                done.validation.append(self.evaluate(val_iter))
+                if done.epochs_since_best == 0:
+                    done.best = copy.deepcopy(self.net.state_dict())
+            if checkpoint is not None:
+                self._save(checkpoint, done)
+            if on_epoch is not None:
+                latest = done.validation[-1] if done.validation else None
+                on_epoch(len(done.train) - 1, done.train[-1], latest)
+        if done.best is not None:
+            self.net.load_state_dict(done.best)
+        validation = np.array(done.validation) if val_iter is not None else None
+        return Losses(np.array(done.train), validation)
+
+    def _save(self, path: str | os.PathLike[str], done: _Progress) -> None:
+        content = {
+            "signature": self.net.signature(),
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "net_random": self.net.generator.get_state(),
+            "train": done.train,
+            "validation": done.validation,
+            "best": done.best,
+        }
+        write_checkpoint(path, content)
+
+    def _restore(self, path: str | os.PathLike[str]) -> _Progress:
+        content = read_checkpoint(path)
+        if content["signature"] != self.net.signature():
+            raise ValueError(
+                f"{os.fspath(path)} belongs to another network: {content['signature']}, not {self.net.signature()}."
+            )
+        self.net.load_state_dict(content["net"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        torch.set_rng_state(content["random"])
+        self.net.generator.set_state(content["net_random"])
+        return _Progress(content["train"], content["validation"], content["best"])
+
+    def _epoch(self, data_iter: DataIterator, cutoff: int | None, burn_in: int) -> float:
         self.net.train()
         self.net.reset()
         total = n_measured = 0.0
+        held: dict[str, Tensor | None] | None = None
         for block in _windows(data_iter, cutoff):
-            response = _response(block)
-            predicted, _ = self.net.run(_stimulus(block), block["confounds"])
-            response = response.to(predicted)
-            loss = self.loss(predicted, response)
-            count = float((~torch.isnan(response)).sum())
-            if count:
-                value = float(loss.detach())
-                if not math.isfinite(value):
-                    raise FloatingPointError(f"The loss is {value}; try a smaller learning rate or clip.")
-                self.optimizer.zero_grad()
-                loss.backward()
-                if self.clip is not None:
-                    nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
-                self.optimizer.step()
-                total += value * count
-                n_measured += count
-            self.net.detach_()
+            again = 0 if held is None else _stimulus(held).shape[0]
+            held = block if held is None else _join(held, block)
+            # The next window starts again from the state at this tick.
+            n_ticks = _stimulus(held).shape[0]
+            turn = max(0, n_ticks - burn_in)
+            before, after = _part(held, slice(0, turn)), _part(held, slice(turn, n_ticks))
+            predicted = []
+            if turn > 0:
+                predicted.append(self.net.run(_stimulus(before), before["confounds"])[0])
+            state = self.net.state
+            if turn < n_ticks:
+                predicted.append(self.net.run(_stimulus(after), after["confounds"])[0])
+            value, count = self._step(torch.cat(predicted)[again:], _response(block))
+            total += value * count
+            n_measured += count
+            self.net.state = state
+            held = after
         if n_measured == 0:
             raise ValueError("The data hold no measurement.")
         return total / n_measured
+
+    def _step(self, predicted: Tensor, response: Tensor) -> tuple[float, float]:
+        """Learn from one window; return its loss, and the number of measured elements."""
+        response = response.to(predicted)
+        count = float((~torch.isnan(response)).sum())
+        if count == 0:
+            return 0.0, 0.0
+        loss = self.loss(predicted, response)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(f"The loss is {value}; try a smaller learning rate or clip.")
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        self.optimizer.step()
+        return value, count
 
     @torch.no_grad()
     def evaluate(self, data_iter: DataIterator) -> float:
@@ -260,3 +364,15 @@ def _response(block: dict[str, Tensor | None]) -> Tensor:
     if response is None:
         raise ValueError("The data have no response to learn from.")
     return response
+
+
+def _part(block: dict[str, Tensor | None], ticks: slice) -> dict[str, Tensor | None]:
+    return {name: None if part is None else part[ticks] for name, part in block.items()}
+
+
+def _join(first: dict[str, Tensor | None], second: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+    joined: dict[str, Tensor | None] = {}
+    for name, part in first.items():
+        other = second[name]
+        joined[name] = None if part is None or other is None else torch.cat([part, other])
+    return joined
