@@ -1,5 +1,7 @@
 """Domains of matrices: orthonormal columns, positive definite ones, and those of a fixed determinant."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -180,14 +182,16 @@ class IsochoricParameter(MappedParameter):
         if outside == "raise":
             volume = jnp.linalg.slogdet(matrix)[1]
             tolerance = 16 * self.n_regions * jnp.sqrt(jnp.finfo(matrix.dtype).eps)
-            refuse_outside(jnp.abs(volume - np.log(determinant)) <= tolerance, f"its determinant is not {determinant}")
+            refuse_outside(
+                jnp.abs(volume - math.log(determinant)) <= tolerance, f"its determinant is not {determinant}"
+            )
         # Any scale of the matrix has the same diagonal about its mean, but not the same rows below it.
         volume = jnp.linalg.slogdet(matrix)[1][..., None, None]
-        self.original = self.preimage(matrix * jnp.exp((np.log(determinant) - volume) / self.n_regions))
+        self.original = self.preimage(matrix * jnp.exp((math.log(determinant) - volume) / self.n_regions))
 
     def image(self, preimage: Array) -> Array:
         """Return the matrix."""
-        level = np.log(self.determinant) / (2 * self.n_regions)
+        level = math.log(self.determinant) / (2 * self.n_regions)
         basis = jnp.asarray(_helmert(self.n_regions), preimage.dtype)
         free = self.n_regions - 1
         return _product(preimage[..., :free] @ basis + level, preimage[..., free:])
