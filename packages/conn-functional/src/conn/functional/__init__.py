@@ -21,6 +21,12 @@ from conn.functional.coherence import (
 )
 from conn.functional.confounds import detrend, residualise
 from conn.functional.covariance import corr, corr_from_cov, cov, paired_corr, paired_cov
+from conn.functional.degrees_of_freedom import (
+    effective_degrees_of_freedom,
+    fisher_z,
+    fisher_z_standard_error,
+    pooled_degrees_of_freedom,
+)
 from conn.functional.drift import (
     dct_basis,
 )
@@ -53,6 +59,10 @@ from conn.functional.interpolation import (
     spectral_interpolate,
     weighted_interpolate,
 )
+from conn.functional.lagged import (
+    lagged_corr,
+    lagged_cov,
+)
 from conn.functional.modularity import (
     coaffiliation,
     constant_potts_null,
@@ -83,12 +93,25 @@ from conn.functional.parameters import (
     ProbabilitySimplexParameter,
     TanhParameter,
 )
+from conn.functional.partial_covariance import (
+    conditional_corr,
+    conditional_cov,
+    partial_corr,
+    partial_cov,
+    precision,
+)
 from conn.functional.phase import (
     phase_lag_index,
     phase_locking_value,
     weighted_phase_lag_index,
 )
 from conn.functional.shortest_paths import global_efficiency, local_efficiency, shortest_path_length
+from conn.functional.shrinkage import (
+    ShrunkCovariance,
+    ledoit_wolf,
+    oas,
+    shrunk_cov,
+)
 from conn.functional.spectrum import (
     SegmentSpectra,
     alff,
@@ -122,6 +145,7 @@ __all__ = [
     "PositiveParameter",
     "ProbabilitySimplexParameter",
     "SegmentSpectra",
+    "ShrunkCovariance",
     "TanhParameter",
     "WaveletCoherence",
     "__version__",
@@ -134,6 +158,8 @@ __all__ = [
     "coaffiliation",
     "coherence",
     "coherency",
+    "conditional_corr",
+    "conditional_cov",
     "constant_potts_null",
     "corr",
     "corr_from_cov",
@@ -146,10 +172,13 @@ __all__ = [
     "design_sections",
     "detrend",
     "dummy_frame_mask",
+    "effective_degrees_of_freedom",
     "envelope",
     "envelope_correlation",
     "extend_to_max_size",
     "falff",
+    "fisher_z",
+    "fisher_z_standard_error",
     "framewise_displacement",
     "girvan_newman_null",
     "global_efficiency",
@@ -159,18 +188,26 @@ __all__ = [
     "imaginary_coherence",
     "instantaneous_frequency",
     "instantaneous_phase",
+    "lagged_corr",
+    "lagged_cov",
     "laplacian",
+    "ledoit_wolf",
     "linear_interpolate",
     "local_efficiency",
     "modularity_matrix",
     "morlet_transform",
     "multilayer_modularity",
+    "oas",
     "paired_corr",
     "paired_cov",
+    "partial_corr",
+    "partial_cov",
     "participation_coefficient",
     "phase_lag_index",
     "phase_locking_value",
+    "pooled_degrees_of_freedom",
     "power_spectrum",
+    "precision",
     "product_filter",
     "product_filtfilt",
     "relaxed_modularity",
@@ -180,6 +217,7 @@ __all__ = [
     "sections_response",
     "segment_spectra",
     "shortest_path_length",
+    "shrunk_cov",
     "sliding_windows",
     "sosfilt",
     "sosfiltfilt",

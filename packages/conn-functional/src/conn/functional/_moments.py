@@ -11,6 +11,7 @@ derivative is written out, so that forward and backward pass are one matrix prod
 the size (weighting, region, frame) outlives one series.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -123,21 +124,12 @@ def weigh(
     toeplitz: Array | None = None,
 ) -> Weighed:
     """Return the series, centred about its weighted mean, with and without the weights applied."""
-    if coupling is None and toeplitz is None:
-        total = weights.sum(-1)
-        safe = jnp.where(total > 0, total, 1.0)
-        shares = weights / safe[..., None]
-        mean = (series * shares[..., None, :]).sum(-1)
-        centred = series - mean[..., None]
-        weighted = centred * shares[..., None, :]
-        loss = (weights * shares).sum(-1)
-        return Weighed(centred, weighted, (weighted * centred).sum(-1) + mean**2, total, loss)
-
-    def coupled(array: Array) -> Array:
-        """Return the product of (..., row, frame) with the form over frames."""
-        return _toeplitz_product(array, toeplitz) if toeplitz is not None else array @ coupling
-
-    diagonal = toeplitz[..., :1] if toeplitz is not None else jnp.diagonal(coupling, axis1=-2, axis2=-1)
+    if toeplitz is not None:
+        coupled, diagonal = partial(_toeplitz_product, row=toeplitz), toeplitz[..., :1]
+    elif coupling is not None:
+        coupled, diagonal = partial(_matrix_product, matrix=coupling), jnp.diagonal(coupling, axis1=-2, axis2=-1)
+    else:
+        return _weigh_without_coupling(series, weights)
     root = root_or_zero(weights)
     reach = root * coupled(root[..., None, :])[..., 0, :]  # the form's row sums
     whole = reach.sum(-1)
@@ -151,6 +143,15 @@ def weigh(
     loss = jnp.where(usable, (reach**2).sum(-1) / safe, 0.0)
     plain = (centred**2 * (weights * diagonal / safe_total[..., None])[..., None, :]).sum(-1)
     return Weighed(centred, weighted, plain + mean**2, total, loss)
+
+
+def _weigh_without_coupling(series: Array, weights: Array) -> Weighed:
+    total = weights.sum(-1)
+    shares = weights / jnp.where(total > 0, total, 1.0)[..., None]
+    mean = (series * shares[..., None, :]).sum(-1)
+    centred = series - mean[..., None]
+    weighted = centred * shares[..., None, :]
+    return Weighed(centred, weighted, (weighted * centred).sum(-1) + mean**2, total, (weights * shares).sum(-1))
 
 
 def moments(one: Weighed) -> tuple[Float[Array, "... region region"], Bool[Array, "... region"]]:
@@ -183,6 +184,10 @@ def root_or_zero(value: Array) -> Array:
 def reciprocal_root(variance: Array, varies: Array) -> Array:
     """Return one over the standard deviation, and 0 (with derivative 0) where nothing varies."""
     return jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, variance, 1.0)), 0.0)
+
+
+def _matrix_product(array: Array, matrix: Array) -> Array:
+    return array @ matrix
 
 
 def _toeplitz_product(array: Array, row: Array) -> Array:

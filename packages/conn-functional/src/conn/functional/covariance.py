@@ -99,7 +99,7 @@ def cov(
         one = weigh(series, weights, matrix, row)
         product, _ = moments(one)
         total, loss = one.total, one.loss
-    return _with_ridge(product * _bessel(total, loss, ddof)[..., None, None], ridge)
+    return with_ridge(product * _bessel(total, loss, ddof)[..., None, None], ridge)
 
 
 def corr(
@@ -358,7 +358,7 @@ def _bessel(total: Array, loss: Array, ddof: int) -> Array:
     return jnp.where(usable, total / jnp.where(usable, divisor, 1.0), 0.0)
 
 
-def _with_ridge(matrix: Array, ridge: float | Array) -> Array:
+def with_ridge(matrix: Array, ridge: float | Array) -> Array:
     if isinstance(ridge, int | float) and ridge == 0:
         return matrix
     if isinstance(ridge, int | float) and ridge < 0:
