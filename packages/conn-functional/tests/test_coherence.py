@@ -163,3 +163,9 @@ def test_a_constant_region_is_coherent_with_nothing_and_nan_stays_visible():
 def test_misfitting_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         coherence(np.ones((2, 40)), **({**SETTINGS} | settings))
+
+
+def test_too_few_segments_are_refused_where_they_are_checked():
+    series = np.random.default_rng(11).normal(size=(3, 40))
+    with pytest.raises(RuntimeError, match="fewer than two segments of 10"):
+        coherence(series, **SETTINGS, mask=np.arange(40) < 12, check=True)

@@ -131,3 +131,9 @@ def test_misfitting_arrays_are_refused():
         envelope_correlation(np.ones((2, 40)), mask=np.ones(39, bool))
     with pytest.raises(ValueError, match="must have shape"):
         envelope_correlation(np.ones(40))
+
+
+def test_bad_values_are_refused_where_they_are_checked():
+    series = np.full((3, 40), np.nan)
+    with pytest.raises(RuntimeError, match="interpolate before the analytic signal"):
+        envelope_correlation(series, check=True)

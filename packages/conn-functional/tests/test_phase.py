@@ -199,3 +199,12 @@ def test_misfitting_arrays_are_refused():
             measure(np.ones((2, 40)), mask=np.ones((3, 40), bool))
         with pytest.raises(ValueError, match="must have shape"):
             measure(np.ones(40))
+
+
+def test_bad_values_are_refused_where_they_are_checked():
+    series = np.random.default_rng(13).normal(size=(3, 40))
+    with pytest.raises(RuntimeError, match="no frame counts"):
+        phase_locking_value(series, mask=np.zeros(40, bool), check=True)
+    series[0, 3] = np.nan
+    with pytest.raises(RuntimeError, match="interpolate before the analytic signal"):
+        phase_lag_index(series, check=True)

@@ -1,5 +1,6 @@
 """Spectra of segments: agreement with SciPy, gaps and runs, known sinusoids, refusals."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -230,3 +231,15 @@ def test_alff_refuses_a_mask_without_a_segment_length_and_an_empty_band():
         alff(np.ones((2, 40)), repetition_time=2.0, mask=np.ones(40, bool))
     with pytest.raises(ValueError, match="no Fourier bin of 40 frames"):
         alff(np.ones((2, 40)), repetition_time=2.0, band=(0.03, 0.035))
+
+
+def test_bad_values_are_refused_where_they_are_checked():
+    series = np.random.default_rng(9).normal(size=(3, 40))
+    checked = eqx.filter_jit(lambda x, mask: power_spectrum(x, **OURS, mask=mask, check=True))
+    every = np.ones(40, bool)
+    assert np.isfinite(checked(series, every)).all()
+    with pytest.raises(RuntimeError, match="no segment of 10 neighbouring valid frames"):
+        checked(series, np.arange(40) % 9 != 0)
+    series[0, 7] = np.nan
+    with pytest.raises(RuntimeError, match="holds NaN or infinity"):
+        checked(series, every)

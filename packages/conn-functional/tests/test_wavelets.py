@@ -211,3 +211,14 @@ def test_misfitting_pairs_are_refused():
         wavelet_coherence(np.ones((2, 40)), np.ones((3, 40)), FREQUENCIES, **SETTINGS)
     with pytest.raises(ValueError, match="octaves must not be negative"):
         wavelet_coherence(np.ones((2, 40)), np.ones((2, 40)), FREQUENCIES, octaves=-1.0, **SETTINGS)
+
+
+def test_bad_values_are_refused_where_they_are_checked():
+    series = np.random.default_rng(8).normal(size=(2, 40))
+    series[1, 20] = np.nan
+    mask = np.arange(40) != 20
+    assert np.isfinite(morlet_transform(series, FREQUENCIES, **SETTINGS, mask=mask, check=True).coefficients).all()
+    with pytest.raises(RuntimeError, match="NaN or infinity in a frame that counts"):
+        morlet_transform(series, FREQUENCIES, **SETTINGS, check=True)
+    with pytest.raises(RuntimeError, match="NaN or infinity in a frame that counts"):
+        wavelet_coherence(series[:1], series[1:], FREQUENCIES, **SETTINGS, check=True)

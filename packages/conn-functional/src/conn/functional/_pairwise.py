@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
@@ -23,10 +24,19 @@ def row_by_row(row: Callable[[Array, Array], Array], series: Array) -> Array:
     return jnp.moveaxis(rows, 0, -2)
 
 
-def frame_weights(mask: Tensor | None, analytic: Array) -> tuple[Array, Bool[Array, "... 1 frame"]]:
-    """Return the analytic signals, 0 where masked, and which frames count."""
+def frame_weights(mask: Tensor | None, analytic: Array, *, check: bool) -> tuple[Array, Bool[Array, "... 1 frame"]]:
+    """Return the analytic signals, 0 where masked, and which frames count; with `check`, refuse bad values."""
     if mask is None:
-        return analytic, jnp.ones((1,) * (analytic.ndim - 1) + analytic.shape[-1:], bool)
-    valid = per_frame("mask", mask, analytic).astype(bool)[..., None, :]
-    # Whatever stands in a masked frame must not reach the sums: 0 x NaN is NaN.
-    return jnp.where(valid, analytic, 0.0), valid
+        valid = jnp.ones((1,) * (analytic.ndim - 1) + analytic.shape[-1:], bool)
+    else:
+        valid = per_frame("mask", mask, analytic).astype(bool)[..., None, :]
+        # Whatever stands in a masked frame must not reach the sums: 0 x NaN is NaN.
+        analytic = jnp.where(valid, analytic, 0.0)
+    if check:
+        analytic = eqx.error_if(
+            analytic,
+            ~jnp.isfinite(analytic).all(),
+            "the series hold NaN or infinity in a frame that counts: interpolate before the analytic signal is taken",
+        )
+        analytic = eqx.error_if(analytic, ~valid.any(-1).all(), "no frame counts: mask is all False")
+    return analytic, valid

@@ -6,6 +6,7 @@ r"""Coherency between regions: linear dependence frequency by frequency.
 A mask is no deletion: only segments of truly neighbouring valid frames of one run count.
 """
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float, Int
@@ -27,6 +28,7 @@ def coherency(
     detrend: Detrend | None = "constant",
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Complex[Array, "... bin region region"]:
     """Return the complex coherency between all pairs of regions, frequency by frequency.
 
@@ -36,6 +38,8 @@ def coherency(
         Signals, in any unit. NaN in a region makes its row and column NaN, unless its frame is masked.
     segment_length, overlap, window, detrend, mask, run
         As in `segment_spectra`. There must be room for two segments: a single one is coherent with everything.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a segment, or a series with fewer than two.
 
     Returns
     -------
@@ -50,6 +54,8 @@ def coherency(
         If the series is complex.
     ValueError
         If the series has no room for two segments, or a setting or a shape does not fit, see `segment_spectra`.
+    RuntimeError
+        With `check`, as said there.
 
     Examples
     --------
@@ -73,7 +79,17 @@ def coherency(
         detrend=detrend,
         mask=mask,
         run=run,
+        check=check,
     )
+    if check:
+        too_few = (spectra.valid.sum(-1) < 2).any()
+        spectra = spectra._replace(
+            coefficients=eqx.error_if(
+                spectra.coefficients,
+                too_few,
+                f"a series has fewer than two segments of {segment_length} neighbouring valid frames of one run",
+            )
+        )
     return _normalised(spectra)
 
 
@@ -88,6 +104,7 @@ def coherence(
     repetition_time: float | None = None,
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return the magnitude-squared coherence between all pairs of regions.
 
@@ -101,6 +118,8 @@ def coherence(
         Lowest and highest frequency in hertz, edges included and 0 Hz left out, over which the mean is taken.
     repetition_time : float, optional
         Seconds from frame to frame: needed for a band, and only there.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a segment, or a series with fewer than two.
 
     Returns
     -------
@@ -115,6 +134,8 @@ def coherence(
     ValueError
         If a band comes without a repetition time or the other way round, no frequency lies in the band, there is no
         room for two segments, or a setting or a shape does not fit.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -140,6 +161,7 @@ def coherence(
         detrend=detrend,
         mask=mask,
         run=run,
+        check=check,
     )
     return _over_band(jnp.minimum(ratio.real**2 + ratio.imag**2, 1.0), band, segment_length, repetition_time)
 
@@ -155,6 +177,7 @@ def imaginary_coherence(
     repetition_time: float | None = None,
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return the imaginary part of the coherency, which instantaneous mixing of the signals cannot make.
 
@@ -164,7 +187,7 @@ def imaginary_coherence(
         Signals, in any unit. NaN in a region makes its row and column NaN, unless its frame is masked.
     segment_length, overlap, window, detrend, mask, run
         As in `segment_spectra`. There must be room for two segments.
-    band, repetition_time
+    band, repetition_time, check
         As in `coherence`.
 
     Returns
@@ -176,7 +199,7 @@ def imaginary_coherence(
     ------
     TypeError
         If the series is complex.
-    ValueError
+    ValueError, RuntimeError
         As in `coherence`.
 
     See Also
@@ -204,6 +227,7 @@ def imaginary_coherence(
         detrend=detrend,
         mask=mask,
         run=run,
+        check=check,
     )
     return _over_band(ratio.imag, band, segment_length, repetition_time)
 

@@ -29,6 +29,7 @@ def envelope_correlation(
     orthogonalise: bool = True,
     absolute: bool = True,
     mask: Bool[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return the correlation between the amplitude envelopes of all pairs of regions.
 
@@ -44,6 +45,8 @@ def envelope_correlation(
     mask : array of bool, shape (..., frame), optional
         True where a frame counts in the correlation. It comes after the analytic signal, which reads all frames:
         interpolate censored frames first.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts, or none that counts.
 
     Returns
     -------
@@ -56,6 +59,8 @@ def envelope_correlation(
     ------
     ValueError
         If the series or the mask does not fit.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -78,7 +83,7 @@ def envelope_correlation(
     >>> bool(envelope_correlation(series)[0, 1] > 0.95)
     True
     """
-    analytic, valid = frame_weights(mask, as_analytic(time_series))
+    analytic, valid = frame_weights(mask, as_analytic(time_series), check=check)
     size = jax.lax.stop_gradient(jnp.abs(analytic).max(-1, keepdims=True))
     analytic = analytic / jnp.where(size == 0, 1.0, size)  # no square of a small amplitude vanishes in float32
     if orthogonalise:

@@ -27,7 +27,10 @@ __all__ = ["phase_lag_index", "phase_locking_value", "weighted_phase_lag_index"]
 
 
 def phase_locking_value(
-    time_series: Inexact[Tensor, "... region frame"], *, mask: Bool[Tensor, "... frame"] | None = None
+    time_series: Inexact[Tensor, "... region frame"],
+    *,
+    mask: Bool[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return how constant the phase difference between two regions is.
 
@@ -37,6 +40,8 @@ def phase_locking_value(
         Real signals of a narrow band, of which the analytic signal is taken; or complex ones, taken as they are.
     mask : array of bool, shape (..., frame), optional
         True where a frame counts in the mean. It comes after the analytic signal, which reads all frames.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts, or none that counts.
 
     Returns
     -------
@@ -48,6 +53,8 @@ def phase_locking_value(
     ------
     ValueError
         If the series or the mask does not fit.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -66,12 +73,15 @@ def phase_locking_value(
     >>> [f"{value:.2f}" for value in matrix[0]]
     ['1.00', '1.00', '0.13']
     """
-    analytic, valid = frame_weights(mask, as_analytic(time_series))
+    analytic, valid = frame_weights(mask, as_analytic(time_series), check=check)
     return _locking(analytic, valid)
 
 
 def phase_lag_index(
-    time_series: Inexact[Tensor, "... region frame"], *, mask: Bool[Tensor, "... frame"] | None = None
+    time_series: Inexact[Tensor, "... region frame"],
+    *,
+    mask: Bool[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return how consistently one region is ahead of the other, however little.
 
@@ -81,6 +91,8 @@ def phase_lag_index(
         Real signals of a narrow band, of which the analytic signal is taken; or complex ones, taken as they are.
     mask : array of bool, shape (..., frame), optional
         True where a frame counts in the mean. It comes after the analytic signal, which reads all frames.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts, or none that counts.
 
     Returns
     -------
@@ -92,6 +104,8 @@ def phase_lag_index(
     ------
     ValueError
         If the series or the mask does not fit.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -108,7 +122,7 @@ def phase_lag_index(
     >>> phase_lag_index(jnp.exp(1j * jnp.stack([angle, angle + 1])))[0].tolist()
     [0.0, 1.0]
     """
-    analytic, valid = frame_weights(mask, as_analytic(time_series))
+    analytic, valid = frame_weights(mask, as_analytic(time_series), check=check)
     return _lag_index(analytic, valid)
 
 
@@ -117,6 +131,7 @@ def weighted_phase_lag_index(
     *,
     debiased: bool = False,
     mask: Bool[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return how consistently one region is ahead of the other, weighted by how far off the line of no lag.
 
@@ -128,6 +143,8 @@ def weighted_phase_lag_index(
         Give the debiased estimate of the *square*, whose expectation does not depend on the number of frames.
     mask : array of bool, shape (..., frame), optional
         True where a frame counts in the sums. It comes after the analytic signal, which reads all frames.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts, or none that counts.
 
     Returns
     -------
@@ -139,6 +156,8 @@ def weighted_phase_lag_index(
     ------
     ValueError
         If the series or the mask does not fit.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -156,7 +175,7 @@ def weighted_phase_lag_index(
     >>> jnp.round(weighted_phase_lag_index(jnp.exp(1j * jnp.stack([angle, angle + 1]))), 4)[0].tolist()
     [0.0, 1.0]
     """
-    analytic, _ = frame_weights(mask, as_analytic(time_series))
+    analytic, _ = frame_weights(mask, as_analytic(time_series), check=check)
     return _weighted_lag_index(analytic, debiased=bool(debiased))
 
 

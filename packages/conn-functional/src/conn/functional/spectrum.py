@@ -16,6 +16,7 @@ cut by itself, from its first frame on.
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +49,7 @@ def segment_spectra(
     detrend: Detrend | None = "constant",
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> SegmentSpectra:
     r"""Return the Fourier coefficients of every segment of truly neighbouring valid frames.
 
@@ -71,6 +73,8 @@ def segment_spectra(
         True where a frame counts. A segment with any other frame in it does not exist.
     run : array of int, shape (..., frame), optional
         Which run each frame belongs to, runs one after the other. No segment reaches from one into the next.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a segment, or a series without a segment.
 
     Returns
     -------
@@ -85,6 +89,8 @@ def segment_spectra(
         If the series is complex.
     ValueError
         If a shape, a length, the overlap, the window or the detrending does not fit.
+    RuntimeError
+        With `check`, as said there.
 
     References
     ----------
@@ -104,7 +110,8 @@ def segment_spectra(
         raise ValueError(f'detrend must be "constant", "linear" or None, and is {detrend!r}')
     taper = _taper(window, segment_length).astype(series.dtype)
     mask, run = (None if array is None else _to_jax_array(array) for array in (mask, run))
-    return _transformed(series, taper, mask, run, segment_length=segment_length, step=step, detrend=detrend)
+    spectra = _transformed(series, taper, mask, run, segment_length=segment_length, step=step, detrend=detrend)
+    return _checked(spectra, segment_length) if check else spectra
 
 
 def power_spectrum(
@@ -117,6 +124,7 @@ def power_spectrum(
     detrend: Detrend | None = "constant",
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region bin"]:
     """Return the one-sided power spectral density of every region, by Welch's method.
 
@@ -126,7 +134,7 @@ def power_spectrum(
         Signals, in any unit. NaN in a region makes that region NaN, unless its frame is masked.
     repetition_time : float
         Seconds from frame to frame.
-    segment_length, overlap, window, detrend, mask, run
+    segment_length, overlap, window, detrend, mask, run, check
         As in `segment_spectra`.
 
     Returns
@@ -162,6 +170,7 @@ def power_spectrum(
         detrend=detrend,
         mask=mask,
         run=run,
+        check=check,
     )
     sides = _sides(segment_length) / sampling
     return jnp.swapaxes(_mean_power(spectra), -1, -2) * sides.astype(spectra.coefficients.real.dtype)
@@ -177,6 +186,7 @@ def cross_spectrum(
     detrend: Detrend | None = "constant",
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Complex[Array, "... bin region region"]:
     """Return the one-sided cross-spectral density between all pairs of regions, by Welch's method.
 
@@ -186,7 +196,7 @@ def cross_spectrum(
         Signals, in any unit.
     repetition_time : float
         Seconds from frame to frame.
-    segment_length, overlap, window, detrend, mask, run
+    segment_length, overlap, window, detrend, mask, run, check
         As in `segment_spectra`.
 
     Returns
@@ -221,6 +231,7 @@ def cross_spectrum(
         detrend=detrend,
         mask=mask,
         run=run,
+        check=check,
     )
     sides = _sides(segment_length) / sampling
     return mean_product(spectra) * sides.astype(spectra.coefficients.real.dtype)[:, None, None]
@@ -237,6 +248,7 @@ def alff(
     detrend: Detrend | None = "constant",
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region"]:
     r"""Return the amplitude of low-frequency fluctuations: the mean amplitude over the frequencies of a band.
 
@@ -254,7 +266,7 @@ def alff(
     segment_length : int, optional
         Frames in a segment; all frames by default. With a mask or runs it must be said, since a segment that holds a
         masked frame does not count.
-    overlap, window, detrend, mask, run
+    overlap, window, detrend, mask, run, check
         As in `segment_spectra`; the window is "boxcar" by default, as is usual for this measure.
 
     Returns
@@ -282,7 +294,7 @@ def alff(
     [1.0]
     """
     amplitude, n_frames = _amplitude(
-        time_series, segment_length, overlap=overlap, window=window, detrend=detrend, mask=mask, run=run
+        time_series, segment_length, overlap=overlap, window=window, detrend=detrend, mask=mask, run=run, check=check
     )
     inside = bins_of_band(band, n_frames=n_frames, repetition_time=repetition_time)
     return amplitude[..., inside].mean(-1)
@@ -299,6 +311,7 @@ def falff(
     detrend: Detrend | None = "constant",
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region"]:
     """Return the fractional amplitude of low-frequency fluctuations: the share of a band in the sum of amplitudes.
 
@@ -310,7 +323,7 @@ def falff(
         Seconds from frame to frame.
     band : (float or None, float or None), default (0.01, 0.08)
         Lowest and highest frequency in hertz, edges included; 0 Hz never counts.
-    segment_length, overlap, window, detrend, mask, run
+    segment_length, overlap, window, detrend, mask, run, check
         As in `alff`.
 
     Returns
@@ -338,12 +351,27 @@ def falff(
     [1.0]
     """
     amplitude, n_frames = _amplitude(
-        time_series, segment_length, overlap=overlap, window=window, detrend=detrend, mask=mask, run=run
+        time_series, segment_length, overlap=overlap, window=window, detrend=detrend, mask=mask, run=run, check=check
     )
     inside = bins_of_band(band, n_frames=n_frames, repetition_time=repetition_time)
     total = amplitude[..., 1:].sum(-1)
     silent = total <= 0
     return jnp.where(silent, 0.0, amplitude[..., inside].sum(-1) / jnp.where(silent, 1.0, total))
+
+
+def _checked(spectra: SegmentSpectra, segment_length: int) -> SegmentSpectra:
+    coefficients, valid = spectra
+    coefficients = eqx.error_if(
+        coefficients,
+        ~jnp.isfinite(coefficients).all(),
+        "time_series holds NaN or infinity in a frame that counts: mark such frames in mask",
+    )
+    coefficients = eqx.error_if(
+        coefficients,
+        ~valid.any(-1).all(),
+        f"a series has no segment of {segment_length} neighbouring valid frames of one run: shorten segment_length",
+    )
+    return SegmentSpectra(coefficients, valid)
 
 
 @partial(jax.jit, static_argnames=("segment_length", "step", "detrend"))
@@ -391,6 +419,7 @@ def _amplitude(
     detrend: Detrend | None,
     mask: Tensor | None,
     run: Tensor | None,
+    check: bool,
 ) -> tuple[Array, int]:
     """Return the amplitude of the sinusoid at each frequency, shape (..., region, bin), and the segments' length."""
     if segment_length is None:
@@ -408,6 +437,7 @@ def _amplitude(
         detrend=detrend,
         mask=mask,
         run=run,
+        check=check,
     )
     power = jnp.swapaxes(_mean_power(spectra), -1, -2)
     taper = _taper(window, segment_length)

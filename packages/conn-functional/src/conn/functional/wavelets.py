@@ -11,6 +11,7 @@ is the cone of influence, made exact: valid coefficients are those of the unbrok
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +53,7 @@ def morlet_transform(
     support: float = 3.0,
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> MorletTransform:
     """Return the Morlet wavelet coefficients of every region.
 
@@ -73,6 +75,8 @@ def morlet_transform(
         True where a frame counts. A masked frame is read as the mean, and no wavelet over it is valid.
     run : array of int, shape (..., frame), optional
         Which run each frame belongs to, runs one after the other. No wavelet over a border is valid.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -86,6 +90,8 @@ def morlet_transform(
         If the series is complex.
     ValueError
         If a frequency is out of range or its wavelet longer than the series, or a setting or a shape does not fit.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -107,6 +113,7 @@ def morlet_transform(
     series = real_series(time_series)
     wavelets = _wavelets(frequencies, series.shape[-1], repetition_time, n_cycles, support)
     valid, block = frame_blocks(mask, run, series)
+    series = _finite(series, valid) if check else series
     response = jnp.asarray(wavelets.response, dtype=jnp.result_type(series.dtype, 1j))
     coefficients = _convolved(series, valid, response)
     return MorletTransform(coefficients, _whole(valid, block, wavelets.reach))
@@ -123,6 +130,7 @@ def wavelet_coherence(
     octaves: float = 0.6,
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> WaveletCoherence:
     r"""Return the squared wavelet coherence of pairs of series, by frequency and frame.
 
@@ -150,6 +158,8 @@ def wavelet_coherence(
         True where a frame counts.
     run : array of int, shape (..., frame), optional
         Which run each frame belongs to, runs one after the other.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -165,6 +175,8 @@ def wavelet_coherence(
     ValueError
         If the series do not broadcast, a frequency is out of range or its wavelet longer than the series, or a setting
         or a shape does not fit.
+    RuntimeError
+        With `check`, as said there.
 
     References
     ----------
@@ -196,6 +208,8 @@ def wavelet_coherence(
     one, two = one.astype(dtype), two.astype(dtype)
     wavelets = _wavelets(frequencies, shape[-1], repetition_time, n_cycles, support)
     valid, block = frame_blocks(mask, run, jnp.broadcast_to(one, shape))
+    if check:
+        one, two = _finite(one, valid), _finite(two, valid)
     log_frequencies = np.log2(np.asarray(frequencies, dtype=float))
     near = np.abs(log_frequencies[:, None] - log_frequencies) <= octaves / 2 + 1e-9
     whole = _whole(valid, block, wavelets.reach)
@@ -244,6 +258,14 @@ def _wavelets(
     wave = np.exp(2j * np.pi * hertz[:, None] * step * place)
     constant = (bell * wave).sum(-1, keepdims=True)
     return _Wavelets(np.fft.fft(2 * bell * (wave - constant)), reach, spread)
+
+
+def _finite(series: Array, valid: Array) -> Array:
+    return eqx.error_if(
+        series,
+        ~jnp.isfinite(jnp.where(valid[..., None, :], series, 0.0)).all(),
+        "the series hold NaN or infinity in a frame that counts: mark such frames in mask",
+    )
 
 
 @jax.jit
