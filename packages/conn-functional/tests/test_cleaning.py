@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from op_case import OpCase
 
-from conn.functional import clean
+from conn.functional import clean, dct_basis
 
 N_FRAMES = 120
 BAND = (0.02, 0.1)
@@ -104,6 +104,25 @@ def test_it_agrees_with_nilearn(band, mask, trend, standardisation):
 @pytest.mark.parametrize(("band", "mask", "trend", "standardisation"), GRID)
 def test_it_agrees_with_nilearn_wherever_the_options_coincide(band, mask, trend, standardisation):
     _agrees(band, mask, trend, standardisation)
+
+
+@pytest.mark.parametrize("mask", [None, MASK])
+def test_drift_cosines_among_the_confounds_are_the_cosine_filter_of_nilearn(mask):
+    series, confounds = _data(np.random.default_rng(10))
+    confounds = np.random.default_rng(10).normal(size=confounds.shape)  # nilearn adds no cosines to slow confounds
+    cosines = dct_basis(N_FRAMES, high_pass=0.02, repetition_time=2.0)
+    expected = nilearn.signal.clean(
+        series.T,
+        confounds=confounds.T,
+        sample_mask=None if mask is None else np.flatnonzero(mask),
+        detrend=False,
+        filter="cosine",
+        high_pass=0.02,
+        t_r=2.0,
+    ).T
+    found = np.asarray(clean(series, np.concatenate([confounds, cosines]), mask=mask, trend=None))
+    found = found if mask is None else found[:, mask]
+    np.testing.assert_allclose(found, expected, atol=1e-10 * np.abs(expected).max())
 
 
 def test_nothing_of_the_confounds_in_the_band_is_left_and_nothing_outside_the_band():

@@ -70,7 +70,8 @@ def clean(
         Signals, in any unit. NaN in a frame that counts makes its region NaN.
     confounds : array, shape (..., confound, frame), optional
         In any units, of any rank. NaN in a frame that counts makes everything NaN: the first frame of a temporal
-        derivative is often empty.
+        derivative is often empty. The cosines of `dct_basis` among them are a high-pass filter that needs no
+        neighbouring frames, and so no interpolation.
     mask : array of bool, shape (..., frame), optional
         True where a frame counts, see `censoring_mask`.
     band : (float or None, float or None), optional
