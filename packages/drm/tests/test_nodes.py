@@ -165,7 +165,7 @@ def test_bold_is_the_convolution_with_its_response_however_time_is_cut(cuts):
     neural = readout.project(activity).detach().numpy()
     for b in range(2):
         for v in range(2):
-            expected = np.convolve(neural[:, b, v], readout.response.numpy())[:60]
+            expected = np.convolve(neural[:, b, v], readout.response[0].detach().numpy())[:60]
             np.testing.assert_allclose(found[:, b, v].detach().numpy(), expected, atol=1e-12)
 
 
@@ -174,8 +174,10 @@ def test_bold_parameters_are_checked():
     with pytest.raises(ValueError, match=r"Unknown parameters .*: p1"):
         BOLDReadout(1, 1, resolution=1000, hrf={"p1": 6.0})
     for resolution in (0, -1, 32000):
-        with pytest.raises(ValueError, match="resolution must be above 0"):
+        with pytest.raises(ValueError, match="time between samples must be above 0"):
             BOLDReadout(1, 1, resolution=resolution)
+    with pytest.raises(ValueError, match=r"\['onset'\] cannot be learned"):
+        BOLDReadout(1, 1, resolution=1000, learn=["onset"])
     with pytest.raises(ValueError, match="no positive area"):
         BOLDReadout(1, 1, resolution=1000, hrf={"onset": 100.0})
 

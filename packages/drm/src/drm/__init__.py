@@ -1,11 +1,12 @@
 """Dynamic representational models: recurrent artificial brains fitted to measurements."""
 
 from drm._version import __version__
+from drm.balloon import BalloonReadout
 from drm.base import DRM, DRMLoss, DRMNet, DRMNode
 from drm.bold import BOLDReadout
 from drm.connection import DRMConnection
 from drm.gated import GRUPopulation, LSTMPopulation
-from drm.haemodynamics import double_gamma
+from drm.haemodynamics import double_gamma, sampled_response
 from drm.iterators import DRMIterator, events_to_samples
 from drm.neural_mass import (
     HopfPopulation,
@@ -22,6 +23,7 @@ from drm.wiring import connect
 __all__ = [
     "DRM",
     "BOLDReadout",
+    "BalloonReadout",
     "DRMConnection",
     "DRMIterator",
     "DRMLoss",
@@ -41,4 +43,5 @@ __all__ = [
     "connect",
     "double_gamma",
     "events_to_samples",
+    "sampled_response",
 ]

@@ -1,25 +1,27 @@
-"""The BOLD readout: voxels that follow their populations through a haemodynamic response."""
+"""BOLD readouts: voxels that follow their populations through a haemodynamic response."""
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from drm.haemodynamics import CANONICAL, double_gamma
+from drm.haemodynamics import CANONICAL, double_gamma, sampled_response
 from drm.readout import DRMReadout
 
 __all__ = ["BOLDReadout"]
 
 _FEW_TICKS = 16
+_POSITIVE = tuple(name for name in CANONICAL if name not in ("onset", "duration"))
 
 
 class BOLDReadout(DRMReadout):
-    """A readout in which voxels are weighted sums of units, convolved with the canonical response.
+    """A readout in which voxels are weighted sums of units, convolved with a double-gamma response.
 
-    The double-gamma response (`drm.haemodynamics.double_gamma`) is sampled at the ticks
-    0, 1, 2, ... after the activity and scaled to sum to one, so that lasting activity of one gives
-    a signal of one whatever the resolution.
+    The response (`drm.haemodynamics.double_gamma`) is sampled at the ticks 0, 1, 2, ... after the
+    activity and scaled to sum to one, so that lasting activity of one gives a signal of one
+    whatever the resolution.
 
     Parameters
     ----------
@@ -33,6 +35,9 @@ class BOLDReadout(DRMReadout):
         Parameters of the response in seconds, in place of those in
         `drm.haemodynamics.CANONICAL`: peak_delay (6), undershoot_delay (16), peak_dispersion (1),
         undershoot_dispersion (1), peak_undershoot_ratio (6), onset (0), duration (32).
+    learn : sequence of str, default ()
+        The parameters of the response, other than onset and duration, that are learned for each
+        voxel by itself; they stay positive.
     n_confounds, weight, generator
         As for `DRMReadout`. ``weight=torch.eye(n)`` gives one voxel for each of n units.
 
@@ -64,38 +69,48 @@ class BOLDReadout(DRMReadout):
         *,
         resolution: float,
         hrf: dict[str, float] | None = None,
+        learn: Sequence[str] = (),
         n_confounds: int = 0,
         weight: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(n_in, n_out, n_confounds=n_confounds, weight=weight, generator=generator)
-        unknown = sorted(set(hrf or {}) - set(CANONICAL))
+        unknown = sorted(set(learn) - set(_POSITIVE))
         if unknown:
-            raise ValueError(
-                f"Unknown parameters of the haemodynamic response: {', '.join(unknown)}; "
-                f"there are {', '.join(CANONICAL)}."
-            )
-        parameters = CANONICAL | (hrf or {})
-        duration = parameters.pop("duration")
-        if not 0 < resolution < 1000 * duration:
-            raise ValueError(
-                f"The resolution must be above 0 ms and below the response's {duration} s, got {resolution} ms."
-            )
+            raise ValueError(f"{unknown} cannot be learned; there are {list(_POSITIVE)}.")
         self.resolution = float(resolution)
-        n_taps = math.floor(1000 * duration / resolution + 1e-9) + 1
-        time = torch.arange(n_taps, dtype=torch.float64) * (resolution / 1000)
-        response = double_gamma(time, **parameters)
-        if not float(response.sum()) > 0:
-            raise ValueError(
-                f"The haemodynamic response {parameters} has no positive area at ticks of {resolution} ms."
-            )
         # In double precision on the host, whatever the module is moved to: `run` converts it.
-        self.response = response / response.sum()
+        self._fixed_response = sampled_response(resolution / 1000, parameters=hrf)
+        self._hrf = CANONICAL | (hrf or {})
+        self._n_taps = self._fixed_response.shape[0]
+        # softplus(x) = log(1 + exp(x)) keeps a parameter positive; this is its inverse.
+        self.raw_hrf = nn.ParameterDict(
+            {name: nn.Parameter(torch.full((n_out,), math.log(math.expm1(self._hrf[name])))) for name in learn}
+        )
 
     @property
     def memory(self) -> int:
         """The number of past ticks, beside the present one, on which a measurement depends."""
-        return self.response.shape[0] - 1
+        return self._n_taps - 1
+
+    @property
+    def hrf(self) -> dict[str, Tensor]:
+        """The parameters of each voxel's response in seconds, each of shape (n_out,)."""
+        like = self.confound_weight
+        values = {name: like.new_full((self.n_out,), x) for name, x in self._hrf.items()}
+        return values | {name: functional.softplus(raw) for name, raw in self.raw_hrf.items()}
+
+    @property
+    def response(self) -> Tensor:
+        """The response of each voxel at the ticks after a burst of activity, (n_out, tick)."""
+        like = self.confound_weight
+        if not len(self.raw_hrf):
+            return self._fixed_response.to(like).expand(self.n_out, -1)
+        parameters = {name: value.unsqueeze(1) for name, value in self.hrf.items()}
+        del parameters["duration"]
+        ticks = torch.arange(self._n_taps, device=like.device, dtype=like.dtype)
+        response = double_gamma(ticks * (self.resolution / 1000), **parameters)
+        return response / response.sum(1, keepdim=True)
 
     def run(self, activity: Tensor, confounds: Tensor | None = None) -> Tensor:
         """Return the predicted BOLD signal of a stretch of time.
@@ -115,22 +130,26 @@ class BOLDReadout(DRMReadout):
         past = self._memory or (neural.new_zeros(self.memory, *neural.shape[1:]),)
         series = torch.cat([*past, neural])
         self._memory = (series[neural.shape[0] :],)
-        response = self.response.to(neural)
-        return self.confound(_convolve(series, response, neural.shape[0]), confounds)
+        return self.confound(_convolve(series, self.response, neural.shape[0]), confounds)
+
+    def extra_repr(self) -> str:
+        """Return sizes, resolution and response, for printing."""
+        learned = f", learn={list(self.raw_hrf)}" if len(self.raw_hrf) else ""
+        return f"{super().extra_repr()}, resolution={self.resolution}, hrf={self._hrf}{learned}"
 
 
 def _convolve(series: Tensor, response: Tensor, n_ticks: int) -> Tensor:
     """Return the last `n_ticks` of the causal convolution along the first axis.
 
-    `series` (time, batch, voxel) is longer than that by one less than the response's length.
+    `series` (time, batch, voxel) is longer than that by one less than the response (voxel, tick).
     """
-    rows = series.flatten(1).T
+    rows = series.permute(1, 2, 0)
     if n_ticks <= _FEW_TICKS:
-        kernel = response.flip(0).view(1, 1, -1)
-        result = functional.conv1d(rows.unsqueeze(1), kernel).squeeze(1)
+        kernel = response.flip(1).unsqueeze(1)
+        result = functional.conv1d(rows, kernel, groups=response.shape[0])
     else:
         # What wraps around lands on the first ticks, those that are dropped.
         length = series.shape[0]
         spectrum = torch.fft.rfft(rows) * torch.fft.rfft(response, n=length)
-        result = torch.fft.irfft(spectrum, n=length)[:, response.shape[0] - 1 :]
-    return result.T.reshape(n_ticks, *series.shape[1:])
+        result = torch.fft.irfft(spectrum, n=length)[..., response.shape[1] - 1 :]
+    return result.permute(2, 0, 1)

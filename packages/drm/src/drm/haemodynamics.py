@@ -1,9 +1,14 @@
 """The haemodynamic response: what a brief burst of activity does to the BOLD signal."""
 
+import math
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
-__all__ = ["CANONICAL", "double_gamma"]
+__all__ = ["CANONICAL", "GLOVER", "Convention", "double_gamma", "sampled_response"]
+
+Convention = Literal["spm", "nilearn"]
 
 CANONICAL: dict[str, float] = {
     "peak_delay": 6.0,
@@ -15,6 +20,14 @@ CANONICAL: dict[str, float] = {
     "duration": 32.0,
 }
 """Parameters of the canonical response of SPM, in seconds (the ratio has no unit)."""
+
+GLOVER: dict[str, float] = CANONICAL | {
+    "undershoot_delay": 12.0,
+    "peak_dispersion": 0.9,
+    "undershoot_dispersion": 0.9,
+    "peak_undershoot_ratio": 1 / 0.48,
+}
+"""Parameters of Glover's response to a tone, in seconds, as nilearn has them."""
 
 
 def _gamma_density(time: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
@@ -94,3 +107,77 @@ def double_gamma(
     peak = _gamma_density(since, p["peak_delay"] / p["peak_dispersion"], p["peak_dispersion"])
     undershoot = _gamma_density(since, p["undershoot_delay"] / p["undershoot_dispersion"], p["undershoot_dispersion"])
     return peak - undershoot / p["peak_undershoot_ratio"]
+
+
+def sampled_response(
+    repetition_time: float,
+    *,
+    convention: Convention = "spm",
+    oversampling: int = 1,
+    parameters: dict[str, float] | None = None,
+) -> Tensor:
+    """Return the haemodynamic response at the times of scans, with a sum of one.
+
+    SPM and nilearn sample the same function at different times. SPM: at multiples of the
+    repetition time from 0 to the duration. nilearn: at as many equally spaced times as samples fit
+    the duration, both ends included, one sample later, and with the undershoot's share rounded to
+    0.167.
+
+    Parameters
+    ----------
+    repetition_time : float
+        Seconds between scans.
+    convention : {"spm", "nilearn"}, default "spm"
+        Whose samples to give.
+    oversampling : int, default 1
+        Number of samples for each scan (nilearn's functions have 50 by default).
+    parameters : dict of str to float, optional
+        Parameters in place of those in `CANONICAL`, in seconds.
+
+    Returns
+    -------
+    Tensor of double precision, shape (sample,)
+
+    Raises
+    ------
+    ValueError
+        If the repetition time is not positive or longer than the response, `oversampling` is below
+        1, the convention or a parameter is unknown, or a parameter is not allowed.
+
+    Examples
+    --------
+    >>> [round(x, 4) for x in sampled_response(2.0).tolist()[:5]]
+    [0.0, 0.0866, 0.3749, 0.3849, 0.2161]
+    >>> [round(x, 3) for x in sampled_response(2.0, convention="nilearn",
+    ...     parameters={"duration": 20.0}).tolist()[:5]]
+    [0.0, 0.0, 0.161, 0.443, 0.335]
+    """
+    if convention not in get_args(Convention):
+        raise ValueError(f"convention must be one of {get_args(Convention)}, got {convention!r}.")
+    if oversampling < 1:
+        raise ValueError(f"oversampling must be at least 1, got {oversampling}.")
+    unknown = sorted(set(parameters or {}) - set(CANONICAL))
+    if unknown:
+        raise ValueError(
+            f"Unknown parameters of the haemodynamic response: {', '.join(unknown)}; there are {', '.join(CANONICAL)}."
+        )
+    known = CANONICAL | (parameters or {})
+    duration = known.pop("duration")
+    if not 0 < repetition_time < duration:
+        raise ValueError(
+            f"The time between samples must be above 0 s and below the response's {duration} s, "
+            f"got {repetition_time} s."
+        )
+    step = repetition_time / oversampling
+    if convention == "spm":
+        n_samples = math.floor(duration / step + 1e-9) + 1
+        time = torch.arange(n_samples, dtype=torch.float64) * step
+    else:
+        n_samples = round(duration / step)
+        time = torch.linspace(0, duration, n_samples, dtype=torch.float64) - step
+        if known["peak_undershoot_ratio"] == CANONICAL["peak_undershoot_ratio"]:
+            known["peak_undershoot_ratio"] = 1 / 0.167
+    response = double_gamma(time, **known)
+    if not float(response.sum()) > 0:
+        raise ValueError(f"The haemodynamic response {known} has no positive area at steps of {step} s.")
+    return response / response.sum()

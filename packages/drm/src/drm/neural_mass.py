@@ -1,54 +1,23 @@
 """Neural-mass populations: few differential equations for the mean activity of many neurons."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from drm.constants import register_constants
+from drm.integration import Integrated, Method
 from drm.population import DRMPopulation
 
 __all__ = [
     "HopfPopulation",
     "JansenRitPopulation",
-    "Method",
     "NeuralMassPopulation",
     "WilsonCowanPopulation",
     "WongWangPopulation",
 ]
-
-Method = Literal["euler", "heun", "rk4"]
-Derivative = Callable[[Tensor, Tensor, tuple[Tensor, ...]], Tensor]
-Observe = Callable[[Tensor, tuple[Tensor, ...]], Tensor]
-
-
-@dataclass(frozen=True)
-class _Integrated:
-    """A model's equations, integrated over one tick in which the drive does not change."""
-
-    derivative: Derivative
-    observe: Observe
-    method: Method
-    step: float
-    n_steps: int
-
-    def __call__(self, drive: Tensor, state: Tensor, parameters: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        h = self.step
-        for _ in range(self.n_steps):
-            k1 = self.derivative(state, drive, parameters)
-            if self.method == "euler":
-                state = state + h * k1
-            elif self.method == "heun":
-                k2 = self.derivative(state + h * k1, drive, parameters)
-                state = state + h / 2 * (k1 + k2)
-            else:
-                k2 = self.derivative(state + h / 2 * k1, drive, parameters)
-                k3 = self.derivative(state + h / 2 * k2, drive, parameters)
-                k4 = self.derivative(state + h * k3, drive, parameters)
-                state = state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return self.observe(state, parameters), state
 
 
 class NeuralMassPopulation(DRMPopulation):
@@ -99,27 +68,8 @@ class NeuralMassPopulation(DRMPopulation):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(n_in, n_out, delay, name=name, position=position, generator=generator)
-        if not (resolution > 0 and math.isfinite(resolution)):
-            raise ValueError(f"The resolution must be above 0 ms, got {resolution}.")
-        if method not in get_args(Method):
-            raise ValueError(f"method must be one of {get_args(Method)}, got {method!r}.")
-        if n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
-        given = dict(constants or {})
-        unknown = sorted({*given, *learn} - set(self.constants))
-        if unknown:
-            raise ValueError(f"{type(self).__name__} has no constants {unknown}; it has {list(self.constants)}.")
-        for key, default in self.constants.items():
-            value = torch.as_tensor(given.get(key, default), dtype=torch.get_default_dtype())
-            if value.ndim > 1 or value.numel() not in (1, n_out):
-                raise ValueError(f"{key} must be one number or {n_out}, got shape {tuple(value.shape)}.")
-            value = value.expand(n_out).clone()
-            if key in learn:
-                self.register_parameter(key, nn.Parameter(value))
-            else:
-                self.register_buffer(key, value)
-        self.resolution = float(resolution)
-        self.advance = _Integrated(self.derivative, self.observe, method, resolution / 1000 / n_steps, n_steps)
+        self.advance = Integrated(self.derivative, self.observe, method, float(resolution), n_steps)
+        register_constants(self, self.constants, constants, learn, n_out)
 
     @staticmethod
     def derivative(state: Tensor, drive: Tensor, constants: tuple[Tensor, ...]) -> Tensor:
