@@ -27,8 +27,19 @@ from conn.functional.degrees_of_freedom import (
     fisher_z_standard_error,
     pooled_degrees_of_freedom,
 )
+from conn.functional.distance_correlation import (
+    distance_corr,
+)
 from conn.functional.drift import (
     dct_basis,
+)
+from conn.functional.dynamic import (
+    DynamicConditionalFit,
+    dynamic_conditional_corr,
+    dynamic_conditional_log_likelihood,
+    edge_time_series,
+    fit_dynamic_conditional_corr,
+    sliding_window_corr,
 )
 from conn.functional.engine import extend_to_max_size
 from conn.functional.envelope_correlation import (
@@ -51,6 +62,10 @@ from conn.functional.graph import (
     degree,
     laplacian,
     strength,
+)
+from conn.functional.graphical_lasso import (
+    SparsePrecision,
+    graphical_lasso,
 )
 from conn.functional.interpolation import (
     cubic_interpolate,
@@ -132,6 +147,7 @@ from conn.functional.windows import sample_windows, sliding_windows
 __all__ = [
     "AffineParameter",
     "ButterworthBank",
+    "DynamicConditionalFit",
     "EllipsoidParameter",
     "FilterBank",
     "IdentityParameter",
@@ -146,6 +162,7 @@ __all__ = [
     "ProbabilitySimplexParameter",
     "SegmentSpectra",
     "ShrunkCovariance",
+    "SparsePrecision",
     "TanhParameter",
     "WaveletCoherence",
     "__version__",
@@ -171,7 +188,11 @@ __all__ = [
     "degree",
     "design_sections",
     "detrend",
+    "distance_corr",
     "dummy_frame_mask",
+    "dynamic_conditional_corr",
+    "dynamic_conditional_log_likelihood",
+    "edge_time_series",
     "effective_degrees_of_freedom",
     "envelope",
     "envelope_correlation",
@@ -179,9 +200,11 @@ __all__ = [
     "falff",
     "fisher_z",
     "fisher_z_standard_error",
+    "fit_dynamic_conditional_corr",
     "framewise_displacement",
     "girvan_newman_null",
     "global_efficiency",
+    "graphical_lasso",
     "hilbert_transform",
     "hybrid_interpolate",
     "ideal_response",
@@ -218,6 +241,7 @@ __all__ = [
     "segment_spectra",
     "shortest_path_length",
     "shrunk_cov",
+    "sliding_window_corr",
     "sliding_windows",
     "sosfilt",
     "sosfiltfilt",
