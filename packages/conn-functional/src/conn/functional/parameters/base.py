@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from conn.functional.engine import Tensor, _to_jax_array
 
@@ -61,7 +61,7 @@ class MappedParameter(eqx.Module):
         """Return a free value of which the given one, inside the domain, is the image."""
 
     @classmethod
-    def map(cls, model: PyTree, where: Where | Sequence[Where], **settings: Any) -> PyTree:
+    def map(cls, model: Any, where: Where | Sequence[Where], **settings: Any) -> Any:
         """Return the model with the values at these places replaced by parametrised ones.
 
         Parameters
@@ -138,30 +138,30 @@ class MappedParameter(eqx.Module):
     def __float__(self) -> float:
         return float(jnp.asarray(self))
 
-    __getitem__ = _of_image(operator.getitem)
-    __neg__ = _of_image(operator.neg)
-    __pos__ = _of_image(operator.pos)
-    __abs__ = _of_image(operator.abs)
-    __add__ = _of_image(operator.add)
-    __radd__ = _reflected(operator.add)
-    __sub__ = _of_image(operator.sub)
-    __rsub__ = _reflected(operator.sub)
-    __mul__ = _of_image(operator.mul)
-    __rmul__ = _reflected(operator.mul)
-    __truediv__ = _of_image(operator.truediv)
-    __rtruediv__ = _reflected(operator.truediv)
-    __floordiv__ = _of_image(operator.floordiv)
-    __rfloordiv__ = _reflected(operator.floordiv)
-    __mod__ = _of_image(operator.mod)
-    __rmod__ = _reflected(operator.mod)
-    __pow__ = _of_image(operator.pow)
-    __rpow__ = _reflected(operator.pow)
-    __matmul__ = _of_image(operator.matmul)
-    __rmatmul__ = _reflected(operator.matmul)
-    __lt__ = _of_image(operator.lt)
-    __le__ = _of_image(operator.le)
-    __gt__ = _of_image(operator.gt)
-    __ge__ = _of_image(operator.ge)
+    __getitem__: ClassVar[Callable[..., Any]] = _of_image(operator.getitem)
+    __neg__: ClassVar[Callable[..., Any]] = _of_image(operator.neg)
+    __pos__: ClassVar[Callable[..., Any]] = _of_image(operator.pos)
+    __abs__: ClassVar[Callable[..., Any]] = _of_image(operator.abs)
+    __add__: ClassVar[Callable[..., Any]] = _of_image(operator.add)
+    __radd__: ClassVar[Callable[..., Any]] = _reflected(operator.add)
+    __sub__: ClassVar[Callable[..., Any]] = _of_image(operator.sub)
+    __rsub__: ClassVar[Callable[..., Any]] = _reflected(operator.sub)
+    __mul__: ClassVar[Callable[..., Any]] = _of_image(operator.mul)
+    __rmul__: ClassVar[Callable[..., Any]] = _reflected(operator.mul)
+    __truediv__: ClassVar[Callable[..., Any]] = _of_image(operator.truediv)
+    __rtruediv__: ClassVar[Callable[..., Any]] = _reflected(operator.truediv)
+    __floordiv__: ClassVar[Callable[..., Any]] = _of_image(operator.floordiv)
+    __rfloordiv__: ClassVar[Callable[..., Any]] = _reflected(operator.floordiv)
+    __mod__: ClassVar[Callable[..., Any]] = _of_image(operator.mod)
+    __rmod__: ClassVar[Callable[..., Any]] = _reflected(operator.mod)
+    __pow__: ClassVar[Callable[..., Any]] = _of_image(operator.pow)
+    __rpow__: ClassVar[Callable[..., Any]] = _reflected(operator.pow)
+    __matmul__: ClassVar[Callable[..., Any]] = _of_image(operator.matmul)
+    __rmatmul__: ClassVar[Callable[..., Any]] = _reflected(operator.matmul)
+    __lt__: ClassVar[Callable[..., Any]] = _of_image(operator.lt)
+    __le__: ClassVar[Callable[..., Any]] = _of_image(operator.le)
+    __gt__: ClassVar[Callable[..., Any]] = _of_image(operator.gt)
+    __ge__: ClassVar[Callable[..., Any]] = _of_image(operator.ge)
 
 
 def initial_value(value: Tensor) -> Array:
@@ -203,12 +203,12 @@ def _unmapped(value: Any) -> Any:
     return value
 
 
-def _picker(model: PyTree, place: Where) -> Callable[[PyTree], Any]:
+def _picker(model: Any, place: Where) -> Callable[[Any], Any]:
     """Return the function that picks what `place` names, having checked that the model has it."""
     if not isinstance(place, str):
         return place
 
-    def pick(tree: PyTree) -> Any:
+    def pick(tree: Any) -> Any:
         for name in place.split("."):
             tree = _child(tree, name)
         return tree
@@ -220,7 +220,7 @@ def _picker(model: PyTree, place: Where) -> Callable[[PyTree], Any]:
     return pick
 
 
-def _child(tree: PyTree, name: str) -> PyTree:
+def _child(tree: Any, name: str) -> Any:
     if isinstance(tree, Mapping):
         return tree[name]
     if isinstance(tree, Sequence) and not hasattr(tree, name):
