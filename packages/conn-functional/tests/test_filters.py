@@ -169,6 +169,20 @@ def test_filtering_is_differentiable_in_the_sections():
     np.testing.assert_allclose(slope, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("n_regions", [300, 301])
+def test_many_regions_are_filtered_some_at_a_time(n_regions):
+    series = np.random.default_rng(12).normal(size=(n_regions, 31))
+    np.testing.assert_allclose(
+        sosfiltfilt(series, SECTIONS), scipy.signal.sosfiltfilt(SECTIONS, series), rtol=1e-9, atol=1e-10
+    )
+
+
+def test_filtering_needs_less_memory_than_its_input_takes():
+    shape = jax.ShapeDtypeStruct((16, 256, 100), np.float64)
+    memory = jax.jit(lambda x: sosfiltfilt(x, SECTIONS)).lower(shape).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 0.5 * 16 * 256 * 100 * 8
+
+
 def test_a_low_pass_response_lets_the_mean_pass_and_a_band_pass_does_not():
     series = np.random.default_rng(7).normal(size=(3, 50)) + 4
     low = product_filter(series, ideal_response(50, band=(None, 0.1), repetition_time=2.0))
