@@ -55,7 +55,7 @@ def test_a_learned_response_starts_as_the_fixed_one_and_is_each_voxels_own():
 
 
 def test_peak_delays_are_recovered_from_ten_minutes_as_loud_as_the_noise():
-    # Of seeds 0 to 19 all end within 0.3 s.
+    # Of seeds 0 to 19, eighteen end with all three delays within 0.3 s, the worst at 0.35 s.
     torch.manual_seed(0)
     delays = torch.tensor([4.5, 6.0, 7.5])
     neural = torch.relu(torch.randn(600, 1, 3))

@@ -8,6 +8,7 @@ from drm.connection import DRMConnection
 from drm.gated import GRUPopulation, LSTMPopulation
 from drm.haemodynamics import double_gamma, sampled_response
 from drm.iterators import DRMIterator, events_to_samples
+from drm.learned_delay import LearnedDelayConnection, TractConnection, Velocity
 from drm.neural_mass import (
     HopfPopulation,
     JansenRitPopulation,
@@ -36,7 +37,10 @@ __all__ = [
     "JansenRitPopulation",
     "LSTMPopulation",
     "LeakyRatePopulation",
+    "LearnedDelayConnection",
     "NeuralMassPopulation",
+    "TractConnection",
+    "Velocity",
     "WilsonCowanPopulation",
     "WongWangPopulation",
     "__version__",

@@ -1,7 +1,6 @@
 """A network's populations and connections as the arrays of one batched recurrence."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from drm.recurrence import Kind, Recurrence
 __all__ = ["Assembly", "can_assemble"]
 
 Rows = list[list[DRMConnection | None]]
-T = TypeVar("T")
 
 
 def can_assemble(populations: Sequence[DRMPopulation], ws: Sequence[DRMConnection | None], wp: Rows) -> bool:
@@ -40,7 +38,7 @@ def can_assemble(populations: Sequence[DRMPopulation], ws: Sequence[DRMConnectio
         for name in ("forward", "read", "push")
     )
     plain_populations = all(type(p).forward is DRMPopulation.forward for p in populations)
-    delayed = all(line.delay > 0 for row in wp for line in row if line is not None)
+    delayed = all(min(line.lags) > 0 for row in wp for line in row if line is not None)
     return plain_lines and plain_populations and delayed
 
 
@@ -113,9 +111,20 @@ class Assembly:
         rows: list[Tensor],
     ) -> None:
         """Find where each entry of each population's weights belongs."""
-        empty = torch.empty(0, dtype=torch.long)
-        edge_fields: list[list[Tensor]] = [[empty] for _ in range(6)]
-        stimulus_fields: list[list[Tensor]] = [[empty] for _ in range(4)]
+        edges, stimuli = _Entries(), _Entries()
+        self.tapped: list[DRMConnection] = []
+        n_shares = 1
+
+        def taps(line: DRMConnection) -> tuple[Tensor, Tensor]:
+            """Return a line's lags, and where its proportions stand among those of all lines."""
+            nonlocal n_shares
+            lags = torch.tensor(line.lags).view(-1, 1, 1)
+            if line.coefficients() is None:
+                return lags, torch.zeros_like(lags)
+            self.tapped.append(line)
+            n_shares += len(line.lags)
+            return lags, torch.arange(n_shares - len(line.lags), n_shares).view(-1, 1, 1)
+
         n_before = 0
         for i, population in enumerate(populations):
             row = rows[i].unsqueeze(1)
@@ -125,52 +134,42 @@ class Assembly:
             offset = 0
             line = ws[i]
             if line is not None:
-                block = entry[:, : self.n_stimulus]
-                feature = torch.arange(self.n_stimulus)
-                fields = (block, torch.tensor(line.delay), row, feature)
-                for field, value in zip(stimulus_fields, fields, strict=True):
-                    field.append(value.expand_as(block).flatten())
                 offset = self.n_stimulus
+                stimuli.add(entry[:, :offset], *taps(line), row, torch.arange(offset))
             for j, line in enumerate(wp[i]):
                 if line is None:
                     continue
                 block = entry[:, offset : offset + populations[j].n_out]
                 offset += populations[j].n_out
-                fields = (
-                    block,
-                    row,
-                    units[j],
-                    torch.tensor(line.delay),
-                    torch.tensor(i),
-                    torch.tensor(j),
-                )
-                for field, value in zip(edge_fields, fields, strict=True):
-                    field.append(value.expand_as(block).flatten())
+                edges.add(block, *taps(line), row, units[j], torch.tensor(i), torch.tensor(j))
         for i, population in enumerate(populations):
             if population.recurrent_weights() is None:
                 continue
             n_entries = rows[i].numel() * population.n_out
             block = n_before + torch.arange(n_entries).view(-1, population.n_out)
             n_before += n_entries
-            here = torch.tensor(i)
-            fields = (block, rows[i].unsqueeze(1), units[i], torch.tensor(1), here, here)
-            for field, value in zip(edge_fields, fields, strict=True):
-                field.append(value.expand_as(block).flatten())
-        self.edge_entry, *edge_columns = (torch.cat(field) for field in edge_fields)
-        self.edges = Edges(*edge_columns)
-        self.stimulus_entry, lag, self.stimulus_row, self.stimulus_column = (
-            torch.cat(field) for field in stimulus_fields
-        )
+            lag, share, here = torch.tensor(1), torch.tensor(0), torch.tensor(i)
+            edges.add(block, lag, share, rows[i].unsqueeze(1), units[i], here, here)
+        self.edge_entry, lag, self.edge_share, row, column, row_block, column_block = edges.joined(7)
+        self.edges = Edges(row, column, lag, row_block, column_block)
+        self.stimulus_entry, lag, self.stimulus_share, self.stimulus_row, self.stimulus_column = stimuli.joined(5)
         distinct, self.stimulus_place = torch.unique(lag, return_inverse=True)
         self.stimulus_lags: list[int] = distinct.tolist()
         self.stimulus_depth = max(self.stimulus_lags, default=0)
+
+    def _shares(self, weights: Tensor) -> Tensor | None:
+        """Return the proportions of all taps, after a first one of 1; None where all are 1."""
+        if not self.tapped:
+            return None
+        found = [line.coefficients() for line in self.tapped]
+        return torch.cat([weights.new_ones(1), *(x for x in found if x is not None)])
 
     def _to(self, device: torch.device) -> None:
         if device == self.device:
             return
         self.device = device
-        names = ("bias_order", "edge_entry", "stimulus_entry", "stimulus_row")
-        for name in (*names, "stimulus_column", "stimulus_place", "unit_order"):
+        names = ("bias_order", "edge_entry", "edge_share", "stimulus_entry", "stimulus_share")
+        for name in (*names, "stimulus_row", "stimulus_column", "stimulus_place", "unit_order"):
             value = getattr(self, name)
             setattr(self, name, None if value is None else value.to(device))
 
@@ -225,12 +224,17 @@ class Assembly:
         )
         seen = torch.cat([past_stimulus, stimulus])
         n_ticks = stimulus.shape[0]
-        drive = self._external(populations, weights, seen, n_ticks)
+        shares = self._shares(weights)
+        edge_weights, stimulus_weights = weights[self.edge_entry], weights[self.stimulus_entry]
+        if shares is not None:
+            edge_weights = edge_weights * shares[self.edge_share]
+            stimulus_weights = stimulus_weights * shares[self.stimulus_share]
+        drive = self._external(populations, stimulus_weights, seen, n_ticks)
         parameters = []
         for members in self.members:
             each = [populations[i].unit_parameters() for i in members]
             parameters += [torch.cat(same) for same in zip(*each, strict=True)]
-        output, after = self.recurrence(drive, weights[self.edge_entry], history, tuple(states), tuple(parameters))
+        output, after = self.recurrence(drive, edge_weights, history, tuple(states), tuple(parameters))
         history = torch.cat([history, output[-self.recurrence.depth :]])[-self.recurrence.depth :]
         past_stimulus = seen[n_ticks:]
         if self.unit_order is not None:
@@ -252,11 +256,28 @@ class Assembly:
         n_lags = len(self.stimulus_lags)
         matrices = weights.new_zeros(n_lags, self.recurrence.n_rows, self.n_stimulus)
         place = (self.stimulus_place, self.stimulus_row, self.stimulus_column)
-        matrices = matrices.index_put(place, weights[self.stimulus_entry])
+        matrices = matrices.index_put(place, weights, accumulate=True)
         for matrix, lag in zip(matrices, self.stimulus_lags, strict=True):
             start = self.stimulus_depth - lag
             drive = drive + matrix @ seen[start : start + n_ticks].transpose(1, 2)
         return drive
+
+
+class _Entries:
+    """Columns of indices, collected block after block."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Tensor, ...]] = []
+
+    def add(self, *fields: Tensor) -> None:
+        """Add a block: fields that are broadcast with one another."""
+        self.rows.append(tuple(x.flatten() for x in torch.broadcast_tensors(*fields)))
+
+    def joined(self, n_fields: int) -> list[Tensor]:
+        """Return all blocks' values of each field."""
+        empty = torch.empty(0, dtype=torch.long)
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * n_fields
+        return [torch.cat([empty, *column]) for column in columns]
 
 
 def _members_of_kinds(populations: Sequence[DRMPopulation]) -> list[list[int]]:

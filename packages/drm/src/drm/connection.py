@@ -48,6 +48,20 @@ class DRMConnection(DRMNode):
             raise ValueError(f"A delay line gives what it receives: n_out must equal n_in={n_in}, got {n_out}.")
         self.delay = delay
 
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """The delays in ticks of all that arrives at a time; here there is one."""
+        return (self.delay,)
+
+    def coefficients(self) -> Tensor | None:
+        """Return in what proportions the lags arrive, or None for one lag in full.
+
+        Returns
+        -------
+        Tensor of shape (lag,), or None
+        """
+        return None
+
     def read(self, like: Tensor) -> Tensor:
         """Return what arrives in this tick, without sending anything.
 
@@ -61,11 +75,16 @@ class DRMConnection(DRMNode):
         -------
         Tensor, shape (batch, n_out)
         """
-        if self.delay == 0:
+        coefficients = self.coefficients()
+        if coefficients is None:
+            return self._sent(self.delay, like)
+        arriving = torch.stack([self._sent(lag, like) for lag in self.lags])
+        return torch.tensordot(coefficients, arriving, dims=1)
+
+    def _sent(self, lag: int, like: Tensor) -> Tensor:
+        if lag == 0:
             return like
-        if len(self._memory) < self.delay:
-            return torch.zeros_like(like)
-        return self._memory[0]
+        return self._memory[-lag] if lag <= len(self._memory) else torch.zeros_like(like)
 
     def push(self, x: Tensor) -> None:
         """Send `x`, which arrives `delay` ticks later.

@@ -394,7 +394,7 @@ def _check_widths(
 
 def _order_without_delay(populations: list[DRMPopulation], rows: list[list[DRMConnection | None]]) -> list[int]:
     """Return an order in which connections without delay lead from earlier to later."""
-    waits = [{j for j, line in enumerate(row) if line is not None and line.delay == 0} for row in rows]
+    waits = [{j for j, line in enumerate(row) if line is not None and min(line.lags) == 0} for row in rows]
     order: list[int] = []
     remaining = list(range(len(rows)))
     while remaining:
