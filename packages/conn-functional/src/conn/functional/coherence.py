@@ -6,15 +6,19 @@ r"""Coherency between regions: linear dependence frequency by frequency.
 A mask is no deletion: only segments of truly neighbouring valid frames of one run count.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from conn.functional._inputs import Band, bins_of_band, real_series
 from conn.functional._segments import segment_step
 from conn.functional.engine import Tensor
-from conn.functional.spectrum import Detrend, SegmentSpectra, Window, mean_product, segment_spectra
+from conn.functional.spectrum import Detrend, SegmentSpectra, Window, segment_spectra
 
 __all__ = ["coherence", "coherency", "imaginary_coherence"]
 
@@ -64,14 +68,7 @@ def coherency(
     >>> coherency(series, segment_length=20).shape
     (11, 3, 3)
     """
-    n_frames = real_series(time_series).shape[-1]
-    step = segment_step(segment_length, overlap, n_frames)
-    if segment_length + step > n_frames:
-        raise ValueError(
-            f"coherence needs at least two segments, and {n_frames} frames hold one of {segment_length}: "
-            "shorten segment_length, or raise overlap"
-        )
-    spectra = segment_spectra(
+    spectra = _several_segments(
         time_series,
         segment_length=segment_length,
         overlap=overlap,
@@ -81,16 +78,7 @@ def coherency(
         run=run,
         check=check,
     )
-    if check:
-        too_few = (spectra.valid.sum(-1) < 2).any()
-        spectra = spectra._replace(
-            coefficients=eqx.error_if(
-                spectra.coefficients,
-                too_few,
-                f"a series has fewer than two segments of {segment_length} neighbouring valid frames of one run",
-            )
-        )
-    return _normalised(spectra)
+    return _by_bin(spectra, measure=_itself, bins=None)
 
 
 def coherence(
@@ -153,7 +141,8 @@ def coherence(
     >>> coherence(series, segment_length=20, band=(0.05, 0.2), repetition_time=2.0).shape
     (3, 3)
     """
-    ratio = coherency(
+    bins = _bins(band, segment_length, repetition_time)
+    spectra = _several_segments(
         time_series,
         segment_length=segment_length,
         overlap=overlap,
@@ -163,7 +152,7 @@ def coherence(
         run=run,
         check=check,
     )
-    return _over_band(jnp.minimum(ratio.real**2 + ratio.imag**2, 1.0), band, segment_length, repetition_time)
+    return _by_bin(spectra, measure=_squared_modulus, bins=bins)
 
 
 def imaginary_coherence(
@@ -219,7 +208,8 @@ def imaginary_coherence(
     >>> bool(jnp.allclose(matrix, -matrix.T, atol=1e-6))
     True
     """
-    ratio = coherency(
+    bins = _bins(band, segment_length, repetition_time)
+    spectra = _several_segments(
         time_series,
         segment_length=segment_length,
         overlap=overlap,
@@ -229,26 +219,91 @@ def imaginary_coherence(
         run=run,
         check=check,
     )
-    return _over_band(ratio.imag, band, segment_length, repetition_time)
+    return _by_bin(spectra, measure=_imaginary_part, bins=bins)
 
 
-def _over_band(measure: Array, band: Band | None, segment_length: int, repetition_time: float | None) -> Array:
+def _several_segments(
+    time_series: Tensor,
+    *,
+    segment_length: int,
+    overlap: int | None,
+    window: Window,
+    detrend: Detrend | None,
+    mask: Tensor | None,
+    run: Tensor | None,
+    check: bool,
+) -> SegmentSpectra:
+    """Return the coefficients of the segments, of which there must be room for two."""
+    n_frames = real_series(time_series).shape[-1]
+    step = segment_step(segment_length, overlap, n_frames)
+    if segment_length + step > n_frames:
+        raise ValueError(
+            f"coherence needs at least two segments, and {n_frames} frames hold one of {segment_length}: "
+            "shorten segment_length, or raise overlap"
+        )
+    spectra = segment_spectra(
+        time_series,
+        segment_length=segment_length,
+        overlap=overlap,
+        window=window,
+        detrend=detrend,
+        mask=mask,
+        run=run,
+        check=check,
+    )
+    if check:
+        too_few = (spectra.valid.sum(-1) < 2).any()
+        spectra = spectra._replace(
+            coefficients=eqx.error_if(
+                spectra.coefficients,
+                too_few,
+                f"a series has fewer than two segments of {segment_length} neighbouring valid frames of one run",
+            )
+        )
+    return spectra
+
+
+def _bins(band: Band | None, segment_length: int, repetition_time: float | None) -> tuple[int, ...] | None:
     if (band is None) != (repetition_time is None):
         raise ValueError("band and repetition_time go together: give both, or neither")
     if band is None or repetition_time is None:
-        return measure
-    inside = bins_of_band(band, n_frames=segment_length, repetition_time=repetition_time)
-    return measure[..., inside, :, :].mean(-3)
+        return None
+    return tuple(bins_of_band(band, n_frames=segment_length, repetition_time=repetition_time).tolist())
 
 
-@jax.jit
-def _normalised(spectra: SegmentSpectra) -> Complex[Array, "... bin region region"]:
-    """Return the mean products over the roots of the powers; exactly 1 on the diagonal, 0 where there is no power."""
-    product = mean_product(spectra)
-    power = jnp.diagonal(product, axis1=-2, axis2=-1).real
+def _itself(ratio: Array) -> Array:
+    return ratio
+
+
+def _squared_modulus(ratio: Array) -> Array:
+    return jnp.minimum(ratio.real**2 + ratio.imag**2, 1.0)
+
+
+def _imaginary_part(ratio: Array) -> Array:
+    return ratio.imag
+
+
+@partial(jax.jit, static_argnames=("measure", "bins"))
+def _by_bin(spectra: SegmentSpectra, *, measure: Callable[[Array], Array], bins: tuple[int, ...] | None) -> Array:
+    """Return the measure of the coherency, bin by bin or as the mean over some bins; one bin is formed at a time."""
+    coefficients, valid = spectra
+    power = (coefficients.real**2 + coefficients.imag**2).sum(-1)
     noise = (8 * jnp.finfo(power.dtype).eps) ** 2 * power.sum(-2, keepdims=True)
-    absent = (power <= noise) | (spectra.valid.sum(-1) < 2)[..., None, :]
+    absent = (power <= noise) | (valid.sum(-1) < 2)[..., None, :]
     scale = jnp.where(absent, 0.0, jnp.where(absent, 1.0, power) ** -0.5)
-    ratio = product * scale[..., :, None] * scale[..., None, :]
-    one = jnp.eye(power.shape[-1], dtype=bool) & ~(absent | jnp.isnan(power))[..., None, :]
-    return jnp.where(one, 1.0, ratio)
+    directions = jnp.moveaxis(coefficients * scale[..., None], -3, 0)
+    present = jnp.moveaxis(~(absent | jnp.isnan(power)), -2, 0)
+    identity = jnp.eye(power.shape[-1], dtype=bool)
+
+    @jax.checkpoint
+    def of_one_bin(item: tuple[Array, Array]) -> Array:
+        direction, there = item
+        ratio = jnp.einsum("...ik,...jk->...ij", direction, jnp.conj(direction), precision="highest")
+        return measure(jnp.where(identity & there[..., None, :], 1.0, ratio))
+
+    if bins is None:
+        return jnp.moveaxis(jax.lax.map(of_one_bin, (directions, present)), 0, -3)
+    chosen = directions[np.array(bins)], present[np.array(bins)]
+    shape = jax.eval_shape(of_one_bin, (chosen[0][0], chosen[1][0]))
+    total, _ = jax.lax.scan(lambda sum_, item: (sum_ + of_one_bin(item), None), jnp.zeros_like(shape), chosen)
+    return total / len(bins)

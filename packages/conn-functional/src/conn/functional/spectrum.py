@@ -234,7 +234,7 @@ def cross_spectrum(
         check=check,
     )
     sides = _sides(segment_length) / sampling
-    return mean_product(spectra) * sides.astype(spectra.coefficients.real.dtype)[:, None, None]
+    return _mean_product(spectra) * sides.astype(spectra.coefficients.real.dtype)[:, None, None]
 
 
 def alff(
@@ -391,7 +391,7 @@ def _transformed(
 
 
 @jax.jit
-def mean_product(spectra: SegmentSpectra) -> Complex[Array, "... bin region region"]:
+def _mean_product(spectra: SegmentSpectra) -> Complex[Array, "... bin region region"]:
     """Return the mean over segments of the row's coefficient times the conjugate of the column's."""
     coefficients = spectra.coefficients
     count = _count(spectra)[..., None]
