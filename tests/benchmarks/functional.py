@@ -55,7 +55,7 @@ def shrinkage(repeats: int) -> list[Result]:
     import nilearn
     from nilearn.connectome import ConnectivityMeasure
 
-    from conn.functional import corr_from_cov, ledoit_wolf, partial_corr, standardise
+    from conn.functional import corr_from_cov, ledoit_wolf, partial_corr
 
     scans = _scans()
 
@@ -63,7 +63,7 @@ def shrinkage(repeats: int) -> list[Result]:
         return lambda: ConnectivityMeasure(kind=kind, standardize=False).fit_transform([scan.T for scan in scans])
 
     def shrunk_correlation(series: jax.Array) -> jax.Array:
-        return corr_from_cov(ledoit_wolf(standardise(series)).covariance)
+        return corr_from_cov(ledoit_wolf(series).covariance)
 
     def shrunk_partial(series: jax.Array) -> jax.Array:
         return partial_corr(series, shrinkage="ledoit_wolf")

@@ -227,6 +227,18 @@ def test_a_square_weight_is_a_stack_of_weightings_and_never_a_coupling(rng: np.r
     np.testing.assert_allclose(found[4], _numpy_corr(series, weight[4]), rtol=1e-9)
 
 
+def test_many_regions_in_blocks_equal_numpy(rng: np.random.Generator) -> None:
+    series, weight = rng.normal(size=(2, 259, 60)), rng.uniform(0.1, 1.0, size=60)
+    found = jax.jit(corr)(series)
+    np.testing.assert_allclose(found[1], np.corrcoef(series[1]), atol=1e-13)
+    np.testing.assert_array_equal(found, jnp.swapaxes(found, -1, -2))
+    np.testing.assert_allclose(cov(series[0], weight=weight), np.cov(series[0], aweights=weight), atol=1e-13)
+    gradient = jax.jit(jax.grad(lambda x: (corr(x) ** 3).sum()))(series[0])
+    step, direction = 1e-5, rng.normal(size=(259, 60))
+    ahead, behind = ((np.corrcoef(series[0] + sign * step * direction) ** 3).sum() for sign in (1, -1))
+    assert abs(float((gradient * direction).sum()) / ((ahead - behind) / (2 * step)) - 1) < 1e-5
+
+
 REFUSED = {
     "one axis": (lambda: cov(np.ones(3)), r"\(\.\.\., region, frame\)"),
     "no region": (lambda: cov(np.ones((0, 3))), "no empty axis"),

@@ -132,6 +132,12 @@ def test_ridge_and_intensity_enter_the_covariance(rng: np.random.Generator) -> N
     np.testing.assert_allclose(precision(series, shrinkage=0.4), np.linalg.inv(shrunk), rtol=1e-8)
 
 
+def test_many_regions_are_inverted_by_halves(rng: np.random.Generator) -> None:
+    series = rng.normal(size=(2, 131, 400)) + 2 * rng.normal(size=(2, 1, 400))
+    expected = np.stack([prec_to_partial(np.linalg.inv(np.cov(scan))) for scan in series])
+    np.testing.assert_allclose(partial_corr(series), expected, atol=1e-10)
+
+
 def test_no_more_frames_than_regions_are_refused_by_their_shapes() -> None:
     with pytest.raises(ValueError, match="no inverse: give shrinkage"):
         precision(np.ones((5, 5)))

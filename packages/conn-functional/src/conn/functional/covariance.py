@@ -16,6 +16,7 @@ from conn.functional._moments import (
     adds_axes,
     checked_series,
     coupling_of,
+    each_scan,
     moments,
     reciprocal_root,
     stack_correlation,
@@ -95,6 +96,14 @@ def cov(
         product = stack_covariance(series, weights)
         total = weights.sum(-1)
         loss = (weights**2).sum(-1) / jnp.where(total > 0, total, 1.0)
+    elif matrix is None and row is None:
+        uniform = weight is None and mask is None
+
+        def of_scan(x: Array, w: Array) -> tuple[Array, Array, Array]:
+            one = weigh(x, None if uniform else w)
+            return moments(one)[0], one.total, one.loss
+
+        product, total, loss = each_scan(of_scan, series, weights)
     else:
         one = weigh(series, weights, matrix, row)
         product, _ = moments(one)
@@ -165,6 +174,14 @@ def corr(
     if matrix is None and row is None and adds_axes(series, weights):
         correlation, varies = stack_correlation(series, weights)
         return _constant_as(constant, correlation, varies)
+    if matrix is None and row is None:
+        uniform = weight is None and mask is None
+
+        def of_scan(x: Array, w: Array) -> Array:
+            product, still = moments(weigh(x, None if uniform else w))
+            return _normalised(product, ~still, constant)
+
+        return each_scan(of_scan, series, weights)
     product, still = moments(weigh(series, weights, matrix, row))
     return _normalised(product, ~still, constant)
 
@@ -247,7 +264,7 @@ def paired_cov(
     """
     one, other = _pair(first, second, weight, mask, coupling, toeplitz, check)
     _more_frames_than(ddof, one.centred)
-    product = jnp.einsum("...rt,...st->...rs", one.weighted, other.centred)
+    product = jnp.einsum("...rt,...st->...rs", one.weighted, other.centred) * one.share
     return product * _bessel(one.total, one.loss, ddof)[..., None, None]
 
 
@@ -298,7 +315,7 @@ def paired_corr(
     _known_policy(constant)
     one, other = _pair(first, second, weight, mask, coupling, toeplitz, check)
     _at_least_two_frames(one.centred)
-    product = jnp.einsum("...rt,...st->...rs", one.weighted, other.centred)
+    product = jnp.einsum("...rt,...st->...rs", one.weighted, other.centred) * one.share
     (of_rows, still_rows), (of_columns, still_columns) = variances(one), variances(other)
     rows, columns = reciprocal_root(of_rows, ~still_rows), reciprocal_root(of_columns, ~still_columns)
     matrix = jnp.clip(product * rows[..., :, None] * columns[..., None, :], -1.0, 1.0)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from conn.functional._inverse import symmetric_inverse
-from conn.functional._moments import checked_series, reciprocal_root, variances, weigh
+from conn.functional._moments import checked_series, each_scan, reciprocal_root, variances, weigh
 from conn.functional.covariance import ConstantPolicy, corr_from_cov, cov, with_ridge
 from conn.functional.degrees_of_freedom import pooled_degrees_of_freedom
 from conn.functional.engine import Tensor
@@ -301,8 +301,12 @@ def _precision(time_series, weight, mask, shrinkage, ridge, ddof, allow_singular
             f"the frames are worth fewer independent ones than the {n_regions} regions, so that their covariance "
             f"has no inverse that means anything: {_REMEDIES}",
         )
-    _, still = variances(weigh(series, weights))
-    matrix = _regularised(series, weights, shrinkage, ridge, ddof)
+    # Weights of 1 are left out, which spares passes over the series.
+    given = None if weight is None and mask is None else weights
+    lead = jnp.broadcast_shapes(series.shape[:-2], weights.shape[:-1])
+    series = jnp.broadcast_to(series, (*lead, *series.shape[-2:]))
+    still = each_scan(lambda x, w: variances(weigh(x, None if given is None else w))[1], series, weights)
+    matrix = _regularised(series, given, shrinkage, ridge, ddof)
     # A constant region stands aside: its row of the covariance is that of the identity.
     scale = reciprocal_root(jnp.diagonal(matrix, axis1=-2, axis2=-1), ~still)
     outer = scale[..., :, None] * scale[..., None, :]
@@ -311,7 +315,7 @@ def _precision(time_series, weight, mask, shrinkage, ridge, ddof, allow_singular
     return inverse, ~still
 
 
-def _regularised(series: Array, weights: Array, shrinkage: Shrinkage, ridge: float | Array, ddof: int) -> Array:
+def _regularised(series: Array, weights: Array | None, shrinkage: Shrinkage, ridge: float | Array, ddof: int) -> Array:
     if shrinkage is None:
         return cov(series, weight=weights, ddof=ddof, ridge=ridge)
     if isinstance(shrinkage, str):

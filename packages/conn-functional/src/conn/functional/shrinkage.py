@@ -5,12 +5,13 @@ r"""Covariance shrunk towards a multiple of the identity, with a given or an est
 with :math:`S` the covariance of :math:`n` regions over :math:`t` frames, divided by :math:`t` (``ddof=0``).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from conn.functional._moments import Weighed, checked_series, moments, weigh
+from conn.functional._moments import Weighed, checked_series, each_scan, moments, weigh
 from conn.functional.covariance import square_matrix
 from conn.functional.engine import Tensor, _to_jax_array
 
@@ -118,16 +119,7 @@ def ledoit_wolf(
     >>> round(float(ledoit_wolf(series).shrinkage), 4)
     0.5629
     """
-    one, matrix, frames = _estimate(time_series, weight, mask, check)
-    size = matrix.shape[-1]
-    square = (matrix**2).sum((-2, -1))
-    mean = jnp.trace(matrix, axis1=-2, axis2=-1) / size
-    distance = square / size - mean**2
-    # sum over pairs of the products' variances, without forming them: the pairs of one frame sum to its norm's square
-    fourth = ((one.weighted * one.centred).sum(-2) * (one.centred**2).sum(-2)).sum(-1)
-    noise = (fourth - square) / (size * frames)
-    shrinkage = _ratio(jnp.minimum(noise, distance), distance)
-    return ShrunkCovariance(shrunk_cov(matrix, shrinkage=shrinkage), shrinkage)
+    return _of_each_scan(_ledoit_wolf, time_series, weight, mask, check)
 
 
 def oas(
@@ -178,24 +170,48 @@ def oas(
     >>> bool(oas(jnp.tile(few, 20)).shrinkage < oas(few).shrinkage)
     True
     """
-    _, matrix, frames = _estimate(time_series, weight, mask, check)
+    return _of_each_scan(_oas, time_series, weight, mask, check)
+
+
+def _of_each_scan(intensity: Callable[[Weighed, Array], Array], time_series, weight, mask, check) -> ShrunkCovariance:
+    series, weights = checked_series(time_series, weight, mask, check=check)
+    uniform = weight is None and mask is None
+    lead = jnp.broadcast_shapes(series.shape[:-2], weights.shape[:-1])
+    series = jnp.broadcast_to(series, (*lead, *series.shape[-2:]))
+
+    def of_scan(x: Array, w: Array) -> ShrunkCovariance:
+        one = weigh(x, None if uniform else w)
+        matrix, _ = moments(one)
+        shrinkage = intensity(one, matrix)
+        return ShrunkCovariance(shrunk_cov(matrix, shrinkage=shrinkage), shrinkage)
+
+    return each_scan(of_scan, series, weights)
+
+
+def _ledoit_wolf(one: Weighed, matrix: Array) -> Array:
+    size = matrix.shape[-1]
+    square = (matrix**2).sum((-2, -1))
+    mean = jnp.trace(matrix, axis1=-2, axis2=-1) / size
+    distance = square / size - mean**2
+    # sum over pairs of the products' variances, without forming them: the pairs of one frame sum to its norm's square
+    fourth = ((one.weighted * one.centred).sum(-2) * (one.centred**2).sum(-2)).sum(-1) * one.share
+    noise = (fourth - square) / (size * _frames(one))
+    return _ratio(jnp.minimum(noise, distance), distance)
+
+
+def _oas(one: Weighed, matrix: Array) -> Array:
     size = matrix.shape[-1]
     spread = (matrix**2).mean((-2, -1))
     mean = jnp.trace(matrix, axis1=-2, axis2=-1) / size
     numerator = spread + mean**2
-    denominator = (frames + 1) * (spread - mean**2 / size)
+    denominator = (_frames(one) + 1) * (spread - mean**2 / size)
     limited = denominator <= numerator
-    shrinkage = jnp.where(limited, 1.0, numerator / jnp.where(limited, 1.0, denominator))
-    return ShrunkCovariance(shrunk_cov(matrix, shrinkage=shrinkage), shrinkage)
+    return jnp.where(limited, 1.0, numerator / jnp.where(limited, 1.0, denominator))
 
 
-def _estimate(time_series, weight, mask, check) -> tuple[Weighed, Array, Array]:
-    """Return the centred series, its covariance with ``ddof=0``, and the number of frames that it amounts to."""
-    series, weights = checked_series(time_series, weight, mask, check=check)
-    one = weigh(series, weights)
-    matrix, _ = moments(one)
-    frames = _ratio(one.total, one.loss)
-    return one, matrix, jnp.maximum(frames, 1.0)
+def _frames(one: Weighed) -> Array:
+    """Return the number of frames that the weights amount to."""
+    return jnp.maximum(_ratio(one.total, one.loss), 1.0)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
