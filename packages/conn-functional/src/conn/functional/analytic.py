@@ -55,16 +55,7 @@ def analytic_signal(time_series: Float[Tensor, "... region frame"]) -> Complex[A
     >>> analytic_signal(jnp.array([[1.0, 0.0, -1.0, 0.0]])).imag.tolist()
     [[0.0, 1.0, 0.0, -1.0]]
     """
-    series = real_series(time_series)
-    n_frames = series.shape[-1]
-    gain = np.zeros(n_frames)
-    gain[0] = 1
-    gain[1 : (n_frames + 1) // 2] = 2
-    if n_frames % 2 == 0:
-        gain[n_frames // 2] = 1
-    transformed = jnp.fft.ifft(jnp.fft.fft(series) * gain.astype(series.dtype))
-    # The real part is the series itself, and not its image of two transforms.
-    return jax.lax.complex(series, transformed.imag.astype(series.dtype))
+    return _transformed(real_series(time_series))
 
 
 def hilbert_transform(time_series: Float[Tensor, "... region frame"]) -> Float[Array, "... region frame"]:
@@ -252,3 +243,16 @@ def _angle(analytic: Array) -> Array:
     present = analytic != 0
     safe = jnp.where(present, analytic, 1.0)
     return jnp.arctan2(safe.imag, safe.real)
+
+
+@jax.jit
+def _transformed(series: Array) -> Array:
+    n_frames = series.shape[-1]
+    gain = np.zeros(n_frames)
+    gain[0] = 1
+    gain[1 : (n_frames + 1) // 2] = 2
+    if n_frames % 2 == 0:
+        gain[n_frames // 2] = 1
+    transformed = jnp.fft.ifft(jnp.fft.fft(series) * gain.astype(series.dtype))
+    # The real part is the series itself, and not its image of two transforms.
+    return jax.lax.complex(series, transformed.imag.astype(series.dtype))

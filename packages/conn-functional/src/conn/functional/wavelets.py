@@ -9,6 +9,7 @@ is the cone of influence, made exact: valid coefficients are those of the unbrok
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -19,7 +20,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 
 from conn.functional._inputs import positive, real_series
 from conn.functional._segments import frame_blocks
-from conn.functional.engine import Tensor
+from conn.functional.engine import Tensor, _to_jax_array
 
 __all__ = ["MorletTransform", "WaveletCoherence", "morlet_transform", "wavelet_coherence"]
 
@@ -111,12 +112,12 @@ def morlet_transform(
     ['0.00', '3.00']
     """
     series = real_series(time_series)
+    mask, run = (None if array is None else _to_jax_array(array) for array in (mask, run))
     wavelets = _wavelets(frequencies, series.shape[-1], repetition_time, n_cycles, support)
-    valid, block = frame_blocks(mask, run, series)
+    valid, _, whole = _stretches(mask, run, series, reach=tuple(wavelets.reach.tolist()))
     series = _finite(series, valid) if check else series
     response = jnp.asarray(wavelets.response, dtype=jnp.result_type(series.dtype, 1j))
-    coefficients = _convolved(series, valid, response)
-    return MorletTransform(coefficients, _whole(valid, block, wavelets.reach))
+    return MorletTransform(_convolved(series, valid, response), whole)
 
 
 def wavelet_coherence(
@@ -204,15 +205,15 @@ def wavelet_coherence(
         raise ValueError(f"the axes of first {one.shape} and second {two.shape} must broadcast") from None
     if octaves < 0:
         raise ValueError(f"octaves must not be negative, and is {octaves}")
+    mask, run = (None if array is None else _to_jax_array(array) for array in (mask, run))
     dtype = jnp.result_type(one, two)
     one, two = one.astype(dtype), two.astype(dtype)
     wavelets = _wavelets(frequencies, shape[-1], repetition_time, n_cycles, support)
-    valid, block = frame_blocks(mask, run, jnp.broadcast_to(one, shape))
+    valid, block, whole = _stretches(mask, run, jnp.broadcast_to(one, shape), reach=tuple(wavelets.reach.tolist()))
     if check:
         one, two = _finite(one, valid), _finite(two, valid)
     log_frequencies = np.log2(np.asarray(frequencies, dtype=float))
     near = np.abs(log_frequencies[:, None] - log_frequencies) <= octaves / 2 + 1e-9
-    whole = _whole(valid, block, wavelets.reach)
     response = jnp.asarray(wavelets.response, dtype=jnp.result_type(dtype, 1j))
     coherence = _coherence(
         one,
@@ -284,15 +285,19 @@ def _convolved(series: Array, valid: Array, response: Array) -> Array:
     return coefficients[..., : series.shape[-1]]
 
 
-def _whole(valid: Array, block: Array, reach: np.ndarray) -> Bool[Array, "... frequency frame"]:
-    """Return where everything within reach lies in one block of neighbours."""
+@partial(jax.jit, static_argnames="reach")
+def _stretches(
+    mask: Array | None, run: Array | None, series: Array, *, reach: tuple[int, ...]
+) -> tuple[Array, Array, Bool[Array, "... frequency frame"]]:
+    """Return which frames count, where their blocks begin, and where all within reach lies in one block."""
+    valid, block = frame_blocks(mask, run, series)
     n_frames = valid.shape[-1]
     frames = np.arange(n_frames)
-    before, after = frames - reach[:, None], frames + reach[:, None]
+    before, after = frames - np.array(reach)[:, None], frames + np.array(reach)[:, None]
     inside = (before >= 0) & (after < n_frames)
     before, after = np.maximum(before, 0), np.minimum(after, n_frames - 1)
     whole = valid[..., before] & valid[..., after] & (block[..., before] == block[..., after])
-    return whole & jnp.asarray(inside)
+    return valid, block, whole & jnp.asarray(inside)
 
 
 @jax.jit
