@@ -136,12 +136,26 @@ class Assembly:
             if line is not None:
                 offset = self.n_stimulus
                 stimuli.add(entry[:, :offset], *taps(line), row, torch.arange(offset))
+            here = torch.tensor(i)
+            # All plain lines of a target together: a whole brain has 100,000 of them.
+            plain: list[tuple[int, int, int]] = []
             for j, line in enumerate(wp[i]):
                 if line is None:
                     continue
-                block = entry[:, offset : offset + populations[j].n_out]
+                if line.coefficients() is None:
+                    plain.append((offset, j, line.delay))
+                else:
+                    block = entry[:, offset : offset + populations[j].n_out]
+                    edges.add(block, *taps(line), row, units[j], here, torch.tensor(j))
                 offset += populations[j].n_out
-                edges.add(block, *taps(line), row, units[j], torch.tensor(i), torch.tensor(j))
+            if plain:
+                first, source, lag = torch.tensor(plain).T
+                size = torch.tensor([populations[j].n_out for _, j, _ in plain])
+                column = torch.cat([torch.arange(n) for n in size.tolist()])
+                column += first.repeat_interleave(size)
+                unit = torch.cat([units[j] for _, j, _ in plain])
+                lag, source = lag.repeat_interleave(size), source.repeat_interleave(size)
+                edges.add(entry[:, column], lag, torch.tensor(0), row, unit, here, source)
         for i, population in enumerate(populations):
             if population.recurrent_weights() is None:
                 continue

@@ -273,14 +273,16 @@ class LaggedProduct:
 
 def _slots(block: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     """Return each entry's place among its block's distinct keys, and the keys (-1 where none)."""
-    pairs, inverse = torch.unique(torch.stack([block, key]), dim=1, return_inverse=True)
+    n_keys = int(key.max()) + 1
+    pairs, inverse = torch.unique(block * n_keys + key, return_inverse=True)
+    block_of_pair, key_of_pair = pairs // n_keys, pairs % n_keys
     n_blocks = int(block.max()) + 1
-    counts = torch.bincount(pairs[0], minlength=n_blocks)
+    counts = torch.bincount(block_of_pair, minlength=n_blocks)
     # `unique` sorts by block, then by key: a key's place is its position after its block's first.
     first = counts.cumsum(0) - counts
-    place = torch.arange(pairs.shape[1]) - first[pairs[0]]
+    place = torch.arange(pairs.numel()) - first[block_of_pair]
     table = torch.full((n_blocks, int(counts.max())), -1, dtype=torch.long)
-    table[pairs[0], place] = pairs[1]
+    table[block_of_pair, place] = key_of_pair
     return place[inverse], table
 
 
