@@ -55,11 +55,10 @@ def test_planted_weights_are_recovered_from_bold(seed):
 
 
 @pytest.mark.slow
-def test_planted_weights_are_recovered_from_bold_from_ten_starts():
-    # The eighth is on its way: 0.15 after 100 epochs, 0.09 after 200.
-    errors = [recovered(seed, n_epochs=200) for seed in range(1, 11)]
-    assert sum(error < 0.001 for error in errors) >= 9
-    assert max(errors) < 0.1
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_planted_weights_are_recovered_from_bold_from_ten_starts(seed):
+    # After twice as many epochs the eighth is at 0.09 and still on its way, all others below 0.001.
+    assert recovered(seed, n_epochs=200) < (0.1 if seed == 8 else 0.001)
 
 
 def small(seed=0, n_confounds=0):

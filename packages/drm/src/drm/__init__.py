@@ -16,6 +16,7 @@ from drm.neural_mass import (
     WilsonCowanPopulation,
     WongWangPopulation,
 )
+from drm.orientation import frames_last, time_first
 from drm.population import DRMPopulation
 from drm.rate import LeakyRatePopulation
 from drm.readout import DRMReadout
@@ -47,5 +48,7 @@ __all__ = [
     "connect",
     "double_gamma",
     "events_to_samples",
+    "frames_last",
     "sampled_response",
+    "time_first",
 ]
