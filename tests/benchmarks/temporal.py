@@ -1,12 +1,10 @@
-"""Denoising of runs against nilearn: `python tests/benchmarks/temporal.py`, on one core unless told otherwise.
+"""Denoising of runs against nilearn: `python tests/benchmarks/run.py temporal`.
 
 Both sides do the same work to the same numbers: 36 confounds, a line, a Butterworth band-pass forwards and backwards on
 the series and on the confounds, z-scores. Times are those of the process, so that other programs on the machine count
 little; on one core with nothing else running they are the wall's.
 """
 
-import argparse
-import json
 import os
 import statistics
 import time
@@ -84,14 +82,3 @@ def _seconds(work: Callable[[], Any]) -> float:
     begin = time.process_time()
     work()
     return time.process_time() - begin
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cores", type=int, default=1, help="how many cores both sides may use (default: 1)")
-    parser.add_argument("--repeats", type=int, default=5, help="pairs of measurements (default: 5)")
-    settings = parser.parse_args()
-    # Before JAX is imported, which counts the cores then.
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings.cores])
-    for row in rows(settings.repeats):
-        print(json.dumps(row, indent=2))

@@ -1,6 +1,7 @@
 import itertools
 import warnings
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import nilearn.signal
@@ -232,6 +233,20 @@ def test_regions_of_which_nothing_is_left_are_zero_with_finite_gradients():
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         clean(np.ones((3, 2, 8)), **settings)
+
+
+def test_bad_values_are_refused_where_they_are_checked():
+    series, confounds = _data(np.random.default_rng(12))
+    checked = eqx.filter_jit(lambda x, c, mask: clean(x, c, mask=mask, trend=1, check=True))
+    broken = np.where(MASK, confounds, np.nan)
+    np.testing.assert_allclose(checked(series, broken, MASK), clean(series, confounds, mask=MASK), atol=1e-10)
+    every = np.ones(N_FRAMES, bool)
+    with pytest.raises(RuntimeError, match="confounds holds NaN or infinity in a frame that counts"):
+        checked(series, broken, every)
+    with pytest.raises(RuntimeError, match="time_series holds NaN"):
+        checked(np.where(MASK, series, np.inf), confounds, every)
+    with pytest.raises(RuntimeError, match="no more frames that count than the 5 confounds and powers of time"):
+        checked(series, confounds, np.arange(N_FRAMES) < 5)
 
 
 def test_one_frame_is_refused():

@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import nilearn.signal
@@ -150,6 +151,15 @@ def test_batched_gradients_come_back_every_time():
     gradient = jax.jit(jax.grad(lambda c: (residualise(series, c) ** 2).sum()))
     for _ in range(5):
         assert bool(jnp.isfinite(gradient(confounds)).all())
+
+
+def test_bad_values_are_refused_where_they_are_checked():
+    broken = np.where(np.arange(40) == 3, np.nan, SERIES)
+    for call in (detrend, lambda x, **settings: residualise(SERIES, x, **settings)):
+        checked = eqx.filter_jit(lambda x, mask, call=call: call(x, mask=mask, check=True))
+        assert bool(jnp.isfinite(checked(broken, np.arange(40) != 3)).all())
+        with pytest.raises(RuntimeError, match="NaN or infinity in a frame that counts"):
+            checked(broken, np.ones(40, bool))
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,13 @@ def test_a_mean_of_zero_gives_zero_percent_with_a_finite_gradient():
     assert bool(jnp.isfinite(gradient).all())
 
 
+def test_bad_values_are_refused_where_they_are_checked():
+    series, mask = np.array([[1.0, np.nan, 3.0]]), np.array([True, False, True])
+    assert np.isfinite(standardise(series, mask=mask, check=True)).all()
+    with pytest.raises(RuntimeError, match="NaN or infinity in a frame that counts"):
+        standardise(series, check=True)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -1,5 +1,6 @@
 """Masks of frames: series without what stands in masked frames, means and centred series over the frames that count."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -39,6 +40,15 @@ def with_mask(
     series, valid = joined_lead(series, "mask", valid.astype(bool), own=1)
     valid = valid[..., None, :]
     return jnp.where(valid, series, 0.0), valid
+
+
+def refuse_bad_values(name: str, series: Array) -> Array:
+    """Return the masked series, which raises when it is computed if a frame that counts holds NaN or infinity."""
+    return eqx.error_if(
+        series,
+        ~jnp.isfinite(series).all(),
+        f"{name} holds NaN or infinity in a frame that counts: mark such frames in mask",
+    )
 
 
 def count(valid: Bool[Array, "... 1 frame"], like: Array) -> Float[Array, "... 1 1"]:

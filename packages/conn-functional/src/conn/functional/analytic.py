@@ -135,8 +135,8 @@ def instantaneous_phase(time_series: Inexact[Tensor, "... region frame"]) -> Flo
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> jnp.round(instantaneous_phase(jnp.array([[1.0, 0.0, -1.0, 0.0]])), 3).tolist()
-    [[0.0, 1.571, 3.142, -1.571]]
+    >>> [round(float(phase), 3) for phase in instantaneous_phase(jnp.array([1.0, 0.0, -1.0, 0.0])[None])[0]]
+    [0.0, 1.571, 3.142, -1.571]
     """
     return _angle(as_analytic(time_series))
 

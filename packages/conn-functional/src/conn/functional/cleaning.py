@@ -13,13 +13,14 @@ Without a filter nothing is interpolated, and everything is fitted to the frames
 from collections.abc import Callable
 from typing import Literal, get_args
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from conn.functional._inputs import Band, real_series
-from conn.functional._series import centred, count, joined_lead, with_mask
+from conn.functional._series import centred, count, joined_lead, refuse_bad_values, with_mask
 from conn.functional.confounds import detrended, regressed
 from conn.functional.engine import Tensor
 from conn.functional.filters import design_sections, sosfiltfilt
@@ -58,6 +59,7 @@ def clean(
     ridge: float | Float[Array, ""] | None = None,
     standardisation: Standardisation | None = "zscore",
     fill: float = 0.0,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series censored, detrended, filtered, without their confounds, and standardised.
 
@@ -92,6 +94,9 @@ def clean(
         their unit, with the mean over the frames that count that the other steps leave.
     fill : float, default 0
         What masked frames hold in the result.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts, or no more frames that count
+        than there are confounds and powers of time.
 
     Returns
     -------
@@ -103,6 +108,8 @@ def clean(
     ValueError
         If the shapes do not fit each other, an option is unknown, a filter has no repetition time, its band does not
         fit that, or there are not more frames than the filter's padding or the trend's order.
+    RuntimeError
+        With `check`, as said there.
 
     Notes
     -----
@@ -154,8 +161,10 @@ def clean(
             raise ValueError(f"confounds must have the {n_frames} frames of the series, and have {regressors.shape}")
         series, regressors = joined_lead(series, "confounds", regressors, own=2)
     if mask is not None:
-        _, valid = with_mask(series, mask)
+        series, valid = with_mask(series, mask)
         valid = valid[..., 0, :]
+    if check:
+        series, regressors = _checked(series, regressors, mask, 0 if trend is None else trend + 1)
 
     def of_one_run(run: tuple[Array, Array | None, Array | None]) -> Array:
         return _clean_run(
@@ -180,6 +189,19 @@ def clean(
     # Run by run: what a step needs beside its result then exists for one run at a time.
     cleaned = jax.lax.map(of_one_run, (as_runs(series, 2), as_runs(regressors, 2), as_runs(valid, 1)))
     return cleaned.reshape(*lead, *series.shape[-2:])
+
+
+def _checked(series: Array, regressors: Array | None, mask: Tensor | None, n_powers: int) -> tuple[Array, Array | None]:
+    """Return the arrays, which raise when they are computed if they hold bad values or too few frames count."""
+    series, valid = with_mask(series, mask)
+    series = refuse_bad_values("time_series", series)
+    n_fitted = n_powers
+    if regressors is not None:
+        n_fitted += regressors.shape[-2]
+        regressors = refuse_bad_values("confounds", with_mask(regressors, mask)[0])
+    few = (valid.sum(-1) <= n_fitted).any()
+    message = f"a run has no more frames that count than the {n_fitted} confounds and powers of time fitted to them"
+    return eqx.error_if(series, few, message), regressors
 
 
 def _clean_run(

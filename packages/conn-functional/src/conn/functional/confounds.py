@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from conn.functional._inputs import real_series
-from conn.functional._series import centred, joined_lead, with_mask
+from conn.functional._series import centred, joined_lead, refuse_bad_values, with_mask
 from conn.functional.engine import Tensor
 
 __all__ = ["detrend", "residualise"]
@@ -28,6 +28,7 @@ def detrend(
     *,
     order: int = 1,
     mask: Bool[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series without its least-squares polynomial in time.
 
@@ -40,6 +41,8 @@ def detrend(
     mask : array of bool, shape (..., frame), optional
         True where a frame counts. The polynomial is fitted to these frames at the times they were taken at; masked
         frames hold 0 in the result.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -50,6 +53,8 @@ def detrend(
     ------
     ValueError
         If the shapes do not fit each other, or `order` is negative or not less than the number of frames.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -65,6 +70,8 @@ def detrend(
     if not 0 <= order < series.shape[-1]:
         raise ValueError(f"order must lie between 0 and the {series.shape[-1]} frames less one, and is {order}")
     series, valid = with_mask(series, mask)
+    if check:
+        series = refuse_bad_values("time_series", series)
     return detrended(series, valid, order, every_frame=mask is None)
 
 
@@ -75,6 +82,7 @@ def residualise(
     mask: Bool[Tensor, "... frame"] | None = None,
     ridge: float | Float[Array, ""] | None = None,
     intercept: bool = True,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     r"""Return what is left of the series when the confounds are regressed out of them.
 
@@ -92,6 +100,8 @@ def residualise(
         given (not on the intercept). Without it confounds are projected out, at whatever rank they have.
     intercept : bool, default True
         Fit a mean as well, and take it out. A confound that is constant is then ignored.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -103,6 +113,8 @@ def residualise(
     ------
     ValueError
         If the shapes do not fit each other, or `ridge` is a number that is not positive.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -132,6 +144,9 @@ def residualise(
     series, regressors = joined_lead(series, "confounds", regressors, own=2)
     series, valid = with_mask(series, mask)
     regressors, valid_regressors = with_mask(regressors, mask)
+    if check:
+        series = refuse_bad_values("time_series", series)
+        regressors = refuse_bad_values("confounds", regressors)
     if intercept:
         series = centred(series, valid)[0]
         regressors = centred(regressors, valid_regressors)[0]

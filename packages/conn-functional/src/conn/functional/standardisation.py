@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from conn.functional._inputs import real_series
-from conn.functional._series import centred, count, with_mask
+from conn.functional._series import centred, count, refuse_bad_values, with_mask
 from conn.functional.engine import Tensor
 
 __all__ = ["Standardisation", "standardise"]
@@ -20,6 +20,7 @@ def standardise(
     *,
     mask: Bool[Tensor, "... frame"] | None = None,
     ddof: int = 1,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     r"""Return every region about its mean, in the unit that the method gives it.
 
@@ -34,6 +35,8 @@ def standardise(
         True where a frame counts. Masked frames count as if they had been deleted, and hold 0 in the result.
     ddof : int, default 1
         Delta degrees of freedom of the standard deviation.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -45,6 +48,8 @@ def standardise(
     ------
     ValueError
         If the shapes do not fit each other, the method is unknown, or there are not more frames than `ddof`.
+    RuntimeError
+        With `check`, as said there.
 
     See Also
     --------
@@ -63,7 +68,10 @@ def standardise(
     series = real_series(time_series)
     if method == "zscore" and series.shape[-1] <= ddof:
         raise ValueError(f"with ddof {ddof} more than {ddof} frames are needed, and there are {series.shape[-1]}")
-    return standardised(*with_mask(series, mask), method, ddof)
+    series, valid = with_mask(series, mask)
+    if check:
+        series = refuse_bad_values("time_series", series)
+    return standardised(series, valid, method, ddof)
 
 
 def standardised(
