@@ -6,8 +6,8 @@ Which objective is which:
   in the correlation, so that closed forms in the frames exist: :math:`O(ntc)` for :math:`c` communities. Neither
   divides by a total weight, which for signed weights may be anything; both are means over all pairs of regions.
 - `rectified_modularity` is Newman's modularity of the positive (or negative) part, or of both with the weighting of
-  Rubinov and Sporns. Rectifying is not linear, and so these stream in tiles: :math:`O(n^2 t)` time, bounded memory. They
-  equal `relaxed_modularity` of the dense correlation matrix.
+  Rubinov and Sporns. Rectifying is not linear, and so these stream in tiles: :math:`O(n^2 t)` time, bounded memory.
+  They equal `relaxed_modularity` of the dense correlation matrix.
 
 The null models are operators of low rank: ``operator - gamma * null`` is a modularity matrix that adds, multiplies and
 goes to `leading_eigenpairs` like any other operator.
