@@ -1,4 +1,5 @@
 import equinox as eqx
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import nilearn.signal

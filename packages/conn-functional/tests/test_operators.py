@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from conn.functional import corr, correlation_null, laplacian, modularity_matrix, relaxed_modularity, strength
-from conn.functional.eigenpairs import leading_eigenpairs
-from conn.functional.operator_modularity import (
+from conn.functional._eigenpairs import leading_eigenpairs
+from conn.functional._operator_modularity import (
     constant_potts_modularity,
     constant_potts_operator,
     correlation_modularity,
@@ -16,7 +16,7 @@ from conn.functional.operator_modularity import (
     girvan_newman_operator,
     rectified_modularity,
 )
-from conn.functional.operators import (
+from conn.functional._operators import (
     coaffiliation_operator,
     correlation_operator,
     elementwise_operator,

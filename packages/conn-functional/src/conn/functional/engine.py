@@ -6,9 +6,11 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import PyTree
 
 __all__ = ["PyTree", "Tensor", "extend_to_max_size"]
+
+PyTree: TypeAlias = Any
+"""Any nesting of containers and arrays that JAX flattens: a model, its gradient, an optimiser's memory."""
 
 Tensor: TypeAlias = Any
 """Whatever stands for an array: a JAX array, a NumPy array, or a parametrised value (see `parameters`)."""

@@ -23,9 +23,9 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float
 
 from conn.functional._moments import checked_series
+from conn.functional._streaming import Elementwise, _streamed_product, _streamed_sums
 from conn.functional.engine import Tensor, _to_jax_array
 from conn.functional.graph import Normalisation, _normalising_scales
-from conn.functional.streaming import Elementwise, _streamed_product, _streamed_sums
 
 __all__ = [
     "CorrelationOperator",

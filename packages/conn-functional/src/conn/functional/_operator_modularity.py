@@ -18,10 +18,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
-from conn.functional.engine import Tensor, _to_jax_array
-from conn.functional.graph import _reciprocal
-from conn.functional.modularity import Sign, _noise_edge, _structure_projector
-from conn.functional.operators import (
+from conn.functional._operators import (
     CorrelationOperator,
     LowRankOperator,
     elementwise_operator,
@@ -29,6 +26,9 @@ from conn.functional.operators import (
     quadratic_form,
     row_sums,
 )
+from conn.functional.engine import Tensor, _to_jax_array
+from conn.functional.graph import _reciprocal
+from conn.functional.modularity import Sign, _noise_edge, _structure_projector
 
 __all__ = [
     "constant_potts_modularity",

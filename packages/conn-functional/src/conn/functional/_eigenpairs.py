@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
-from conn.functional.operators import CorrelationOperator, LowRankOperator, block_mv, quadratic_form
+from conn.functional._operators import CorrelationOperator, LowRankOperator, block_mv, quadratic_form
 
 __all__ = ["Eigenpairs", "leading_eigenpairs"]
 
