@@ -2,7 +2,6 @@ import itertools
 import warnings
 
 import equinox as eqx
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import nilearn.signal
