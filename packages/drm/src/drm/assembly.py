@@ -64,7 +64,7 @@ class Assembly:
         n_stimulus: int,
     ) -> None:
         self.n_stimulus = n_stimulus
-        self.members = _members_of_kinds(populations)
+        self.members: list[list[int]] = _members_of_kinds(populations)
         units: list[Tensor] = [torch.empty(0)] * len(populations)
         rows: list[Tensor] = [torch.empty(0)] * len(populations)
         kinds = []
@@ -95,12 +95,12 @@ class Assembly:
             first_row += n_rows
 
         order = torch.cat(units)
-        self.unit_order = None if bool((order == torch.arange(order.numel())).all()) else order
-        self.bias_order = torch.argsort(torch.cat(rows))
+        self.unit_order: Tensor | None = None if bool((order == torch.arange(order.numel())).all()) else order
+        self.bias_order: Tensor = torch.argsort(torch.cat(rows))
         self._index_weights(populations, ws, wp, units, rows)
         edges = None if self.edge_entry.numel() == 0 else self.edges
-        self.recurrence = Recurrence(kinds, edges)
-        self.device = torch.device("cpu")
+        self.recurrence: Recurrence = Recurrence(kinds, edges)
+        self.device: torch.device = torch.device("cpu")
 
     def _index_weights(
         self,
@@ -164,12 +164,19 @@ class Assembly:
             n_before += n_entries
             lag, share, here = torch.tensor(1), torch.tensor(0), torch.tensor(i)
             edges.add(block, lag, share, rows[i].unsqueeze(1), units[i], here, here)
+        self.edge_entry: Tensor
+        self.edge_share: Tensor
+        self.stimulus_entry: Tensor
+        self.stimulus_share: Tensor
+        self.stimulus_row: Tensor
+        self.stimulus_column: Tensor
+        self.stimulus_place: Tensor
         self.edge_entry, lag, self.edge_share, row, column, row_block, column_block = edges.joined(7)
-        self.edges = Edges(row, column, lag, row_block, column_block)
+        self.edges: Edges = Edges(row, column, lag, row_block, column_block)
         self.stimulus_entry, lag, self.stimulus_share, self.stimulus_row, self.stimulus_column = stimuli.joined(5)
         distinct, self.stimulus_place = torch.unique(lag, return_inverse=True)
         self.stimulus_lags: list[int] = distinct.tolist()
-        self.stimulus_depth = max(self.stimulus_lags, default=0)
+        self.stimulus_depth: int = max(self.stimulus_lags, default=0)
 
     def _shares(self, weights: Tensor) -> Tensor | None:
         """Return the proportions of all taps, after a first one of 1; None where all are 1."""

@@ -95,7 +95,7 @@ class BalloonReadout(DRMReadout):
     ) -> None:
         super().__init__(n_in, n_out, n_confounds=n_confounds, weight=weight, generator=generator)
         register_constants(self, self.constants, constants, learn, n_out)
-        self.resolution = float(resolution)
+        self.resolution: float = float(resolution)
         voxels = slice(0, n_out)
         kind = Kind(
             advance=Integrated(self.derivative, self.observe, method, self.resolution, n_steps),

@@ -78,13 +78,13 @@ class BOLDReadout(DRMReadout):
         unknown = sorted(set(learn) - set(_POSITIVE))
         if unknown:
             raise ValueError(f"{unknown} cannot be learned; there are {list(_POSITIVE)}.")
-        self.resolution = float(resolution)
+        self.resolution: float = float(resolution)
         # In double precision on the host, whatever the module is moved to: `run` converts it.
         self._fixed_response = sampled_response(resolution / 1000, parameters=hrf)
         self._hrf = CANONICAL | (hrf or {})
         self._n_taps = self._fixed_response.shape[0]
         # softplus(x) = log(1 + exp(x)) keeps a parameter positive; this is its inverse.
-        self.raw_hrf = nn.ParameterDict(
+        self.raw_hrf: nn.ParameterDict = nn.ParameterDict(
             {name: nn.Parameter(torch.full((n_out,), math.log(math.expm1(self._hrf[name])))) for name in learn}
         )
 

@@ -74,35 +74,38 @@ class LaggedProduct:
         at_once = single_blocks * single_columns * single_slots / _GATHER_COST
         block = edges.row_block if by_population < at_once else single
 
-        self.n_rows, self.n_columns = n_rows, n_columns
+        self.n_rows: int = n_rows
+        self.n_columns: int = n_columns
         block = torch.unique(block, return_inverse=True)[1]
+        self.row_slot: Tensor
+        self.column_slot: Tensor
         self.row_slot, rows_of_slot = _slots(block, edges.row)
         self.column_slot, address_of_slot = _slots(block, address)
-        self.block = block
-        self.shape = (rows_of_slot.shape[0], rows_of_slot.shape[1], address_of_slot.shape[1])
-        self.run = _run_length(address_of_slot, n_columns)
+        self.block: Tensor = block
+        self.shape: tuple[int, int, int] = (rows_of_slot.shape[0], rows_of_slot.shape[1], address_of_slot.shape[1])
+        self.run: int = _run_length(address_of_slot, n_columns)
         # An empty slot has weight zero everywhere, so that it may read any address, and its result
         # goes to a row past the last one, where nobody looks.
-        self.address = address_of_slot.clamp(min=0)
+        self.address: Tensor = address_of_slot.clamp(min=0)
         target = torch.where(rows_of_slot < 0, n_rows, rows_of_slot).flatten()
         place = torch.full((n_rows + 1,), -1, dtype=torch.long)
         place[target] = torch.arange(target.numel())
-        self.place = place[:n_rows]
-        self.device = torch.device("cpu")
+        self.place: Tensor = place[:n_rows]
+        self.device: torch.device = torch.device("cpu")
         self._finish()
 
     def _finish(self) -> None:
         n_places = self.shape[0] * self.shape[1]
         arange = torch.arange(self.n_rows, device=self.device)
-        self.in_order = n_places == self.n_rows and bool((self.place == arange).all())
+        self.in_order: bool = n_places == self.n_rows and bool((self.place == arange).all())
         # A row that receives nothing has no place.
-        self.occupied = self.place >= 0
-        self.has_gaps = not bool(self.occupied.all())
+        self.occupied: Tensor = self.place >= 0
+        self.has_gaps: bool = not bool(self.occupied.all())
         flat = self.address.flatten()
         first = int(flat[0])
         # A single delay from all units needs no gathering: the values lie side by side.
         side_by_side = torch.arange(first, first + self.n_columns, device=self.device)
-        self.slice_start = first if torch.equal(flat, side_by_side) else None
+        self.slice_start: int | None = first if torch.equal(flat, side_by_side) else None
         self._addresses: dict[int, Tensor] = {}
 
     def _address(self, n_ticks: int) -> Tensor:

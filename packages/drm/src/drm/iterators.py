@@ -96,7 +96,7 @@ class DRMIterator:
             raise ValueError(f"The resolution must be above 0 ms, got {resolution}.")
         if between not in get_args(Between):
             raise ValueError(f"between must be one of {get_args(Between)}, got {between!r}.")
-        self.resolution = float(resolution)
+        self.resolution: float = float(resolution)
         streams = {
             "stimulus": _stream("stimulus", stimulus, stim_time, self.resolution),
             "response": _stream("response", response, resp_time, self.resolution),
@@ -137,6 +137,8 @@ class DRMIterator:
             raise ValueError("No measurement falls in the ticks that are used.")
         dtype = torch.get_default_dtype() if dtype is None else dtype
         self._tensors = {name: torch.as_tensor(grid, dtype=dtype, device=device) for name, grid in on_grid.items()}
+        self.n_ticks: int
+        self.batch_size: int
         self.n_ticks, self.batch_size = self._tensors["stimulus"].shape[:2]
         self._next = 0
 

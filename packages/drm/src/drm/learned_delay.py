@@ -28,8 +28,9 @@ class _TappedConnection(DRMConnection):
         first = math.floor(minimum / resolution + 1e-9)
         last = math.ceil(maximum / resolution - 1e-9)
         super().__init__(n_in, n_out, delay=last)
-        self.resolution = float(resolution)
-        self.minimum, self.maximum = float(minimum), float(maximum)
+        self.resolution: float = float(resolution)
+        self.minimum: float = float(minimum)
+        self.maximum: float = float(maximum)
         self._lags = tuple(range(first, last + 1))
         self.width = width
 
@@ -131,7 +132,7 @@ class LearnedDelayConnection(_TappedConnection):
         if not minimum < initial < maximum:
             raise ValueError(f"The initial delay must lie between {minimum} and {maximum} ms, got {initial} ms.")
         share = (initial - minimum) / (maximum - minimum)
-        self.raw_delay = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
+        self.raw_delay: nn.Parameter = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
 
     def milliseconds(self) -> Tensor:
         """Return the delay in milliseconds.
@@ -166,7 +167,7 @@ class Velocity(nn.Module):
         super().__init__()
         if not (initial > 0 and math.isfinite(initial)):
             raise ValueError(f"A velocity must be above 0 m/s, got {initial}.")
-        self.log_value = nn.Parameter(torch.tensor(math.log(initial)))
+        self.log_value: nn.Parameter = nn.Parameter(torch.tensor(math.log(initial)))
 
     def forward(self) -> Tensor:
         """Return the velocity in metres per second.
@@ -229,7 +230,7 @@ class TractConnection(_TappedConnection):
             )
         span = (length / fastest, length / slowest)
         super().__init__(n_in, n_out, resolution=resolution, span=span, width=width)
-        self.length = float(length)
+        self.length: float = float(length)
         self.velocity = velocity
 
     def milliseconds(self) -> Tensor:

@@ -97,25 +97,27 @@ class DRMNet(DRMNode):
                 f"features; got {sorted(widths)}."
             )
         super().__init__(n_in=widths.pop() if widths else 1, n_out=readout.n_out)
-        self.receives_stimulus = any(line is not None for line in ws)
-        self.populations = nn.ModuleList(populations)
+        self.receives_stimulus: bool = any(line is not None for line in ws)
+        self.populations: nn.ModuleList = nn.ModuleList(populations)
         self.readout = readout
-        self.ws = list(ws)
+        self.ws: list[DRMConnection | None] = list(ws)
         self.Wp = rows
-        self.connections = nn.ModuleList(line for row in [self.ws, *rows] for line in row if line is not None)
+        self.connections: nn.ModuleList = nn.ModuleList(
+            line for row in [self.ws, *rows] for line in row if line is not None
+        )
         _check_widths(self._populations, self.ws, rows, readout, self.n_in)
         if mode not in get_args(UpdateMode):
             raise ValueError(f"mode must be one of {get_args(UpdateMode)}, got {mode!r}.")
         self.mode: UpdateMode = mode
         self._order = _order_without_delay(self._populations, rows) if mode == "sync" else None
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator: torch.Generator = torch.Generator().manual_seed(seed)
         possible = mode == "sync" and can_assemble(self._populations, self.ws, rows)
         if vectorised and not possible:
             raise ValueError(
                 "The network cannot be vectorised: that takes mode 'sync', delays of at least one "
                 "tick among populations, and parts without their own forward."
             )
-        self.vectorised = possible if vectorised is None else vectorised
+        self.vectorised: bool = possible if vectorised is None else vectorised
         self._assembly = Assembly(self._populations, self.ws, rows, self.n_in) if self.vectorised else None
 
     @property

@@ -68,7 +68,7 @@ class NeuralMassPopulation(DRMPopulation):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(n_in, n_out, delay, name=name, position=position, generator=generator)
-        self.advance = Integrated(self.derivative, self.observe, method, float(resolution), n_steps)
+        self.advance: Integrated = Integrated(self.derivative, self.observe, method, float(resolution), n_steps)
         register_constants(self, self.constants, constants, learn, n_out)
 
     @staticmethod

@@ -89,11 +89,11 @@ class DRMPopulation(DRMNode):
             raise ValueError(f"A position has three coordinates, got {len(position)}.")
         self.delay = delay
         self.name = name
-        self.position = None if position is None else tuple(float(x) for x in position)
+        self.position: tuple[float, ...] | None = None if position is None else tuple(float(x) for x in position)
         bound = 1 / math.sqrt(n_in)
         weight = torch.empty(self.n_drive * n_out, n_in)
-        self.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
-        self.bias = nn.Parameter(torch.zeros(self.n_drive * n_out))
+        self.weight: nn.Parameter = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
+        self.bias: nn.Parameter = nn.Parameter(torch.zeros(self.n_drive * n_out))
         self.register_buffer("negative_slope", torch.tensor(float(negative_slope)))
 
     def unit_parameters(self) -> tuple[Tensor, ...]:

@@ -102,9 +102,9 @@ class LeakyRatePopulation(DRMPopulation):
             raise ValueError(f"time_constant must be one number or {n_out}, got shape {tuple(constants.shape)}.")
         if not bool((constants > 0).all() and torch.isfinite(constants).all()):
             raise ValueError(f"Time constants must be above 0 ms, got {constants.tolist()}.")
-        self.resolution = float(resolution)
-        self.log_time_constant = nn.Parameter(constants.log().expand(n_out).clone())
-        self.advance = _ADVANCE[activation]
+        self.resolution: float = float(resolution)
+        self.log_time_constant: nn.Parameter = nn.Parameter(constants.log().expand(n_out).clone())
+        self.advance: Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, Tensor]] = _ADVANCE[activation]
 
     @property
     def time_constant(self) -> Tensor:

@@ -64,7 +64,7 @@ class DRMReadout(DRMNode):
         if weight is None:
             bound = 1 / math.sqrt(n_in)
             initial = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
-            self.weight = nn.Parameter(initial)
+            self.weight: Tensor = nn.Parameter(initial)
             self.bias = nn.Parameter(torch.zeros(n_out))
         else:
             if tuple(weight.shape) != (n_out, n_in):
@@ -76,7 +76,7 @@ class DRMReadout(DRMNode):
                 raise ValueError(f"The weights of {type(self).__name__} must be finite.")
             self.register_buffer("weight", weight.detach().clone())
             self.bias = None
-        self.confound_weight = nn.Parameter(torch.zeros(n_out, n_confounds))
+        self.confound_weight: nn.Parameter = nn.Parameter(torch.zeros(n_out, n_confounds))
 
     @property
     def memory(self) -> int:

@@ -58,11 +58,11 @@ class Recurrence:
 
     def __init__(self, kinds: list[Kind], edges: Edges | None) -> None:
         self.kinds = kinds
-        self.n_units = sum(kind.n_units for kind in kinds)
-        self.n_rows = sum(kind.n_units * kind.n_drive for kind in kinds)
+        self.n_units: int = sum(kind.n_units for kind in kinds)
+        self.n_rows: int = sum(kind.n_units * kind.n_drive for kind in kinds)
         self.edges = edges
-        self.depth = 1 if edges is None else int(edges.lag.max())
-        self.block = 0 if edges is None else int(edges.lag.min())
+        self.depth: int = 1 if edges is None else int(edges.lag.max())
+        self.block: int = 0 if edges is None else int(edges.lag.min())
         self.product: LaggedProduct | None = None
         self.adjoint: LaggedProduct | None = None
         if edges is not None:

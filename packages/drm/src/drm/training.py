@@ -116,7 +116,7 @@ class DRM:
         if clip is not None and not clip > 0:
             raise ValueError(f"clip must be positive, got {clip}.")
         self.net = drm_net
-        self.loss = DRMLoss() if loss is None else loss
+        self.loss: nn.Module = DRMLoss() if loss is None else loss
         learned = [p for p in drm_net.parameters() if p.requires_grad]
         self.optimizer: torch.optim.Optimizer = (
             torch.optim.Adam(learned, lr=learning_rate) if optimizer is None else optimizer
