@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+# XLA's compiling is most of what these tests take. What one process compiled, the others and the next run read; and a
+# small program is compiled whole, rather than in parts that workers compile side by side.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / "build" / "jax-cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
+
 MISSING_DATA = "CONN_DATA_DIR"
 
 

@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import nilearn.signal
@@ -5,7 +6,10 @@ import numpy as np
 import pytest
 from op_case import OpCase
 
-from conn.functional import standardise
+import conn.functional
+
+# Compiled whole, which takes less time than to compile every operation by itself.
+standardise = eqx.filter_jit(conn.functional.standardise)
 
 DEGENERATE = {
     "constant regions": (np.array([[0.1] * 40] * 5),),
