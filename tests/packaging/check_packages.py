@@ -68,6 +68,12 @@ class MissingExtra:
 
 MISSING_EXTRAS = (
     MissingExtra(
+        "conn-functional",
+        "communities",
+        "import numpy; from conn.functional import detect_communities; detect_communities(numpy.eye(2), n_runs=1)",
+        "conn-functional[communities]",
+    ),
+    MissingExtra(
         "conn-eval", "report", "from conn.eval import Report; Report('x').write('x.html')", "conn-eval[report]"
     ),
     MissingExtra(

@@ -19,6 +19,13 @@ from conn.functional.coherence import (
     coherency,
     imaginary_coherence,
 )
+from conn.functional.communities import (
+    DetectedCommunities,
+    coassignment,
+    consensus_communities,
+    detect_communities,
+    versatility,
+)
 from conn.functional.confounds import detrend, residualise
 from conn.functional.covariance import corr, corr_from_cov, cov, paired_corr, paired_cov
 from conn.functional.degrees_of_freedom import (
@@ -147,6 +154,7 @@ from conn.functional.windows import sample_windows, sliding_windows
 __all__ = [
     "AffineParameter",
     "ButterworthBank",
+    "DetectedCommunities",
     "DynamicConditionalFit",
     "EllipsoidParameter",
     "FilterBank",
@@ -173,10 +181,12 @@ __all__ = [
     "clean",
     "clustering_coefficient",
     "coaffiliation",
+    "coassignment",
     "coherence",
     "coherency",
     "conditional_corr",
     "conditional_cov",
+    "consensus_communities",
     "constant_potts_null",
     "corr",
     "corr_from_cov",
@@ -187,6 +197,7 @@ __all__ = [
     "dct_basis",
     "degree",
     "design_sections",
+    "detect_communities",
     "detrend",
     "distance_corr",
     "dummy_frame_mask",
@@ -249,6 +260,7 @@ __all__ = [
     "standardise",
     "strength",
     "unwrap",
+    "versatility",
     "wavelet_coherence",
     "weighted_interpolate",
     "weighted_phase_lag_index",
