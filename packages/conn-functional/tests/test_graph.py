@@ -1,12 +1,30 @@
 from functools import partial
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 import scipy.sparse.csgraph
 from op_case import OpCase
 
-from conn.functional import degree, laplacian, strength
+from conn.functional import (
+    assortativity,
+    clustering_coefficient,
+    correlation_null,
+    degree,
+    girvan_newman_null,
+    global_efficiency,
+    laplacian,
+    local_efficiency,
+    modularity_matrix,
+    multilayer_modularity,
+    participation_coefficient,
+    relaxed_modularity,
+    rich_club_coefficient,
+    shortest_path_length,
+    strength,
+    within_module_z,
+)
 
 DEGENERATE = {"empty graph": (np.zeros((6, 6)),), "one edge": (np.eye(6)[::-1] * np.eye(6)[0][:, None],)}
 
@@ -109,3 +127,60 @@ def test_a_directed_graph_receives_in_rows_and_sends_in_columns():
 def test_what_cannot_be_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+EVERYONE = np.ones((3, 1))
+ANY_SIGN = {
+    "degree": degree,
+    "strength": strength,
+    "modularity_matrix": modularity_matrix,
+    "relaxed_modularity": lambda a, check: relaxed_modularity(a, EVERYONE, check=check),
+    "multilayer_modularity": lambda a, check: multilayer_modularity(a[None], EVERYONE[None], check=check),
+}
+NOT_NEGATIVE = {
+    "girvan_newman_null": girvan_newman_null,
+    "clustering_coefficient": clustering_coefficient,
+    "participation_coefficient": lambda a, check: participation_coefficient(a, EVERYONE, check=check),
+    "within_module_z": lambda a, check: within_module_z(a, EVERYONE, check=check),
+    "rich_club_coefficient": rich_club_coefficient,
+    "shortest_path_length": shortest_path_length,
+    "global_efficiency": global_efficiency,
+    "local_efficiency": local_efficiency,
+}
+SYMMETRIC = {
+    "correlation_null": lambda a, check: correlation_null(a, n_frames=50, check=check),
+    "laplacian": lambda a, check: laplacian(a, signed=True, check=check),
+}
+BOTH = {
+    "assortativity": assortativity,
+    "clustering_coefficient": lambda a, check: clustering_coefficient(a, kind="zhang", check=check),
+    "laplacian": laplacian,
+}
+
+
+@pytest.mark.parametrize(
+    ("measure", "wrong", "message"),
+    [
+        *((measure, np.nan, "holds NaN or infinity") for measure in ANY_SIGN.values()),
+        *((measure, -1.0, "must not be negative") for measure in (*NOT_NEGATIVE.values(), *BOTH.values())),
+        *((measure, 2.0, "must be symmetric") for measure in (*SYMMETRIC.values(), *BOTH.values())),
+    ],
+)
+def test_values_that_cannot_be_are_refused_on_demand(measure, wrong, message):
+    matrix = np.ones((3, 3))
+    matrix[0, 1] = wrong
+    with pytest.raises(eqx.EquinoxRuntimeError, match=message):
+        jax.block_until_ready(measure(matrix, check=True))
+
+
+@pytest.mark.parametrize("measures", [ANY_SIGN, NOT_NEGATIVE, SYMMETRIC, BOTH])
+def test_a_check_changes_nothing_where_all_is_well(measures, rng):
+    good = np.abs(weights(rng)[0][:3, :3]).astype(np.float32)
+    good[0, 1] *= 1 + 1e-6  # the rounding of float32 is no direction
+    for measure in measures.values():
+        np.testing.assert_array_equal(measure(good, check=True), measure(good, check=False))
+
+
+def test_a_graph_without_regions_is_refused():
+    with pytest.raises(ValueError, match="no empty axis"):
+        strength(np.zeros((0, 0)))

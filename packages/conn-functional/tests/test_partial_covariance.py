@@ -162,6 +162,15 @@ def test_collinear_confounds_do_no_harm(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(conditional_cov(series, doubled, weight=weight), expected, rtol=1e-5, atol=1e-7)
 
 
+def test_conditioning_leaves_a_constant_region_constant_in_float32_at_any_scale(rng: np.random.Generator) -> None:
+    series = np.concatenate([rng.normal(size=(2, 120)), np.full((1, 120), 0.1)]).astype(np.float32)
+    given = rng.normal(size=(1, 120)).astype(np.float32)
+    expected = conditional_corr(series, given)
+    assert not np.asarray(expected)[2].any()
+    for scale in np.float32([1e-8, 1e8]):
+        np.testing.assert_allclose(conditional_corr(series * scale, given), expected, atol=1e-6)
+
+
 def test_a_region_that_is_explained_wholly_is_constant(rng: np.random.Generator) -> None:
     series, given, _ = _two(rng)
     series[2] = given[0] - 2 * given[1]

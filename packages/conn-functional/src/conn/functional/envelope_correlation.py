@@ -102,7 +102,7 @@ def _plain(analytic: Array, valid: Array) -> Array:
 @partial(jax.jit, static_argnames="absolute")
 def _orthogonalised(analytic: Array, valid: Array, *, absolute: bool) -> Array:
     direction = jnp.conj(phasor(analytic))
-    envelopes, _ = _standardised(modulus(analytic), valid)
+    envelopes, still = _standardised(modulus(analytic), valid)
     places = jnp.arange(analytic.shape[-2])[:, None]
 
     def row(place: Array, one: Array) -> Array:
@@ -116,6 +116,8 @@ def _orthogonalised(analytic: Array, valid: Array, *, absolute: bool) -> Array:
 
     matrix = row_by_row(row, analytic)
     matrix = jnp.abs(matrix) if absolute else matrix
+    # What is out of phase with another region varies even where the region itself does not.
+    matrix = jnp.where((still | jnp.swapaxes(still, -1, -2)) & ~jnp.isnan(matrix), 0.0, matrix)
     return (matrix + jnp.swapaxes(matrix, -1, -2)) / 2
 
 

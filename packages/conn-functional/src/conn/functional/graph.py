@@ -6,6 +6,7 @@ on the diagonal of a correlation matrix) counts for nothing here.
 
 from typing import Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -22,6 +23,7 @@ def degree(
     adjacency: Float[Tensor, "... target source"],
     *,
     direction: Direction = "in",
+    check: bool = False,
 ) -> Float[Array, "... region"]:
     """Return how many connections every region has.
 
@@ -31,6 +33,8 @@ def degree(
         Weights of either sign; a connection is whatever is not 0. NaN counts as a connection.
     direction : {"in", "out"}, default "in"
         Count along the rows (connections received) or the columns (sent). The same for a symmetric matrix.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def degree(
     >>> degree(jnp.array([[1.0, 0.5, -0.5], [0.5, 1.0, 0.0], [-0.5, 0.0, 1.0]])).tolist()
     [2.0, 1.0, 1.0]
     """
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check))
     return (matrix != 0).astype(matrix.dtype).sum(_axis(direction))
 
 
@@ -57,6 +61,7 @@ def strength(
     *,
     direction: Direction = "in",
     sign: Literal["+", "-"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region"]:
     """Return the summed weight of every region's connections.
 
@@ -69,6 +74,8 @@ def strength(
     sign : {"+", "-"} or None, default None
         Sum the positive weights, the absolute values of the negative ones, or all as they are. With a sign it is
         not differentiable at a weight of 0, where the derivative 0 is returned.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``.
 
     Returns
     -------
@@ -87,7 +94,7 @@ def strength(
     >>> strength(matrix).tolist(), strength(matrix, sign="-").tolist()
     ([0.25, 0.5, -0.25], [0.25, 0.0, 0.25])
     """
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check))
     if sign is not None:
         matrix = _part(matrix, sign)
     return matrix.sum(_axis(direction))
@@ -98,6 +105,7 @@ def laplacian(
     *,
     normalisation: Normalisation | None = None,
     signed: bool = False,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     r"""Return the graph Laplacian.
 
@@ -113,6 +121,9 @@ def laplacian(
         None gives the combinatorial Laplacian.
     signed : bool, default False
         Take strengths from absolute values, which keeps the Laplacian of signed weights positive semidefinite [2]_.
+    check : bool, default False
+        Refuse NaN, infinity, a matrix that is not symmetric and, unless `signed`, negative weights by their values,
+        also under ``jit``.
 
     Returns
     -------
@@ -144,7 +155,7 @@ def laplacian(
     """
     if normalisation not in ("symmetric", "random_walk", None):
         raise ValueError(f'normalisation must be "symmetric", "random_walk" or None, and is {normalisation!r}')
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check, symmetric=True, signed=signed))
     strengths = (jnp.abs(matrix) if signed else matrix).sum(-1)
     identity = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
     if normalisation is None:
@@ -166,10 +177,28 @@ def _normalising_scales(strengths: Array, normalisation: str) -> tuple[Array, Ar
 
 def _square(name: str, value: Tensor) -> Array:
     matrix = _to_jax_array(value)
-    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
-        raise ValueError(f"{name} must have shape (..., region, region), and has shape {matrix.shape}")
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
+        raise ValueError(
+            f"{name} must have shape (..., region, region) with no empty axis, and has shape {matrix.shape}"
+        )
     if not jnp.issubdtype(matrix.dtype, jnp.floating):
         matrix = matrix.astype(jnp.result_type(float))
+    return matrix
+
+
+def _graph(name: str, value: Tensor, *, check: bool, symmetric: bool = False, signed: bool = True) -> Array:
+    """Return the square matrices; with `check`, refuse the values that the caller has no use for."""
+    matrix = _square(name, value)
+    if not check:
+        return matrix
+    matrix = eqx.error_if(matrix, ~jnp.isfinite(matrix).all(), f"{name} holds NaN or infinity")
+    if not signed:
+        matrix = eqx.error_if(matrix, (matrix < 0).any(), f"{name} must not be negative: take one sign of the weights")
+    if symmetric:
+        # Both halves of a matrix product may differ by its rounding.
+        slack = 64 * jnp.finfo(matrix.dtype).eps * jnp.abs(matrix).max((-2, -1), keepdims=True)
+        apart = jnp.abs(matrix - jnp.swapaxes(matrix, -1, -2)) > slack
+        matrix = eqx.error_if(matrix, apart.any(), f"{name} must be symmetric, and is not: is the graph directed?")
     return matrix
 
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from conn.functional.engine import Tensor, _to_jax_array
-from conn.functional.graph import _part, _reciprocal, _square
+from conn.functional.graph import _graph, _part, _reciprocal, _square
 
 __all__ = [
     "coaffiliation",
@@ -36,6 +36,8 @@ Sign = Literal["+", "-", "both"]
 
 def girvan_newman_null(
     adjacency: Float[Tensor, "... region region"],
+    *,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return the weights expected under the configuration model, :math:`k_i k_j / 2m`.
 
@@ -43,6 +45,8 @@ def girvan_newman_null(
     ----------
     adjacency : array, shape (..., target, source)
         Weights, not negative. For a directed graph the in-strengths of the rows meet the out-strengths of the columns.
+    check : bool, default False
+        Refuse NaN, infinity and negative weights by their values, also under ``jit``.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def girvan_newman_null(
     >>> girvan_newman_null(jnp.array([[0.0, 2.0], [2.0, 0.0]])).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
-    matrix = _square("adjacency", adjacency)
+    matrix = _graph("adjacency", adjacency, check=check, signed=False)
     total = matrix.sum((-2, -1), keepdims=True)
     return matrix.sum(-1, keepdims=True) * matrix.sum(-2, keepdims=True) * _reciprocal(total)
 
@@ -109,6 +113,7 @@ def correlation_null(
     *,
     n_frames: float | Array,
     global_mode: bool = True,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     r"""Return the correlations expected of independent series, with or without a signal common to all regions.
 
@@ -125,6 +130,8 @@ def correlation_null(
         The number of independent frames; of an autocorrelated series the effective degrees of freedom.
     global_mode : bool, default True
         Whether the leading eigenvector is part of the null (both are in [1]_).
+    check : bool, default False
+        Refuse NaN, infinity and a matrix that is not symmetric by their values, also under ``jit``.
 
     Returns
     -------
@@ -148,7 +155,7 @@ def correlation_null(
     >>> correlation_null(jnp.eye(3), n_frames=100, global_mode=False).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    matrix = _square("correlation", correlation)
+    matrix = _graph("correlation", correlation, check=check, symmetric=True)
     edge = _noise_edge(matrix.shape[-1], n_frames, matrix.dtype)
     structure = _structure_projector(matrix, edge, global_mode) @ matrix
     return matrix - (structure + jnp.swapaxes(structure, -1, -2)) / 2
@@ -161,6 +168,7 @@ def modularity_matrix(
     null: Callable[[Array], Array] = girvan_newman_null,
     normalise_modularity: bool = False,
     sign: Sign | None = "+",
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     r"""Return the modularity matrix, :math:`A - \gamma N`.
 
@@ -179,6 +187,8 @@ def modularity_matrix(
         the modularity of the positive weights less that of the negative ones, which counts less the less negative
         weight there is: normalised, it is :math:`Q^* = Q^+ - \frac{v^-}{v^+ + v^-} Q^-` of [2]_. Not differentiable
         at a weight of 0, where the derivative 0 is returned.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``.
 
     Returns
     -------
@@ -201,7 +211,7 @@ def modularity_matrix(
     >>> modularity_matrix(jnp.array([[0.0, 2.0], [2.0, 0.0]])).tolist()
     [[-1.0, 1.0], [1.0, -1.0]]
     """
-    matrix = _square("adjacency", adjacency)
+    matrix = _graph("adjacency", adjacency, check=check)
     if sign is None:
         if normalise_modularity:
             raise ValueError("signed weights cannot be normalised by their sum, which may be 0: choose a sign")
@@ -284,6 +294,7 @@ def relaxed_modularity(
     gamma: float | Array = 1.0,
     null: Callable[[Array], Array] = girvan_newman_null,
     sign: Sign = "+",
+    check: bool = False,
 ) -> Float[Array, "..."]:
     """Return the modularity of a soft partition, which is Newman's Q when the partition is hard.
 
@@ -303,6 +314,8 @@ def relaxed_modularity(
     sign : {"+", "-", "both"}, default "+"
         Keep the positive weights, the absolute values of the negative ones, or both with the asymmetric weighting of
         [2]_: see `modularity_matrix`.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``.
 
     Returns
     -------
@@ -326,7 +339,7 @@ def relaxed_modularity(
     >>> float(relaxed_modularity(pairs, jnp.kron(jnp.eye(2), jnp.ones((2, 1)))))
     0.5
     """
-    matrix = modularity_matrix(adjacency, gamma=gamma, null=null, normalise_modularity=True, sign=sign)
+    matrix = modularity_matrix(adjacency, gamma=gamma, null=null, normalise_modularity=True, sign=sign, check=check)
     communities = _affiliation_of(matrix, affiliation)
     return jnp.einsum("...ic,...ic->...", communities, matrix @ communities)
 
@@ -340,6 +353,7 @@ def multilayer_modularity(
     gamma: float | Float[Tensor, "layer"] = 1.0,
     null: Callable[[Array], Array] = girvan_newman_null,
     sign: Sign = "+",
+    check: bool = False,
 ) -> Float[Array, "..."]:
     r"""Return the modularity of one soft partition a layer, where each region is coupled to itself in other layers.
 
@@ -364,6 +378,8 @@ def multilayer_modularity(
         Gives the expected weights of every layer from the weights that count.
     sign : {"+", "-", "both"}, default "+"
         See `modularity_matrix`.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``.
 
     Returns
     -------
@@ -388,7 +404,7 @@ def multilayer_modularity(
     >>> round(float(multilayer_modularity(layers, jnp.stack([partition, partition]), coupling=0.5)), 6)
     0.666667
     """
-    matrix = _square("adjacency", adjacency)
+    matrix = _graph("adjacency", adjacency, check=check)
     if matrix.ndim < 3:
         raise ValueError(f"adjacency must have shape (..., layer, region, region), and has shape {matrix.shape}")
     if sign not in ("+", "-", "both"):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from conn.functional.engine import Tensor
-from conn.functional.graph import _reciprocal, _square, _without_diagonal
+from conn.functional.graph import _graph, _reciprocal, _without_diagonal
 from conn.functional.modularity import _affiliation_of
 
 __all__ = [
@@ -31,6 +31,7 @@ def clustering_coefficient(
     adjacency: Float[Tensor, "... target source"],
     *,
     kind: Literal["onnela", "zhang"] = "onnela",
+    check: bool = False,
 ) -> Float[Array, "... region"]:
     r"""Return how strongly the neighbours of every region are connected with one another.
 
@@ -45,6 +46,9 @@ def clustering_coefficient(
         Weights, not negative. NaN anywhere may spread to every region. ("onnela" is in the unit of the weights;
         networkx divides them by the largest first, bctpy does not.)
     kind : {"onnela", "zhang"}, default "onnela"
+    check : bool, default False
+        Refuse NaN, infinity, negative weights and, for "zhang", a matrix that is not symmetric by their values, also
+        under ``jit``.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def clustering_coefficient(
     """
     if kind not in ("onnela", "zhang"):
         raise ValueError(f'kind must be "onnela" or "zhang", and is {kind!r}')
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check, symmetric=kind == "zhang", signed=False))
     transposed = jnp.swapaxes(matrix, -1, -2)
     if kind == "zhang":
         triangles = ((matrix @ matrix) * transposed).sum(-1)
@@ -89,6 +93,8 @@ def clustering_coefficient(
 def participation_coefficient(
     adjacency: Float[Tensor, "... target source"],
     affiliation: Float[Tensor, "... region community"],
+    *,
+    check: bool = False,
 ) -> Float[Array, "... region"]:
     r"""Return how evenly every region's connections are spread over communities, :math:`1 - \sum_c (k_{ic}/k_i)^2`.
 
@@ -98,6 +104,8 @@ def participation_coefficient(
         Weights, not negative; connections received (rows) count. NaN spreads to its row.
     affiliation : array, shape (..., region, community)
         Rows on the simplex for a partition.
+    check : bool, default False
+        Refuse NaN, infinity and negative weights by their values, also under ``jit``.
 
     Returns
     -------
@@ -119,7 +127,7 @@ def participation_coefficient(
     >>> participation_coefficient(jnp.ones((3, 3)), jnp.eye(3)).tolist()
     [0.5, 0.5, 0.5]
     """
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check, signed=False))
     shares = matrix @ _affiliation_of(matrix, affiliation) * _reciprocal(matrix.sum(-1, keepdims=True))
     return jnp.where(matrix.sum(-1) == 0, 0.0, 1.0 - (shares**2).sum(-1))
 
@@ -127,6 +135,8 @@ def participation_coefficient(
 def within_module_z(
     adjacency: Float[Tensor, "... target source"],
     affiliation: Float[Tensor, "... region community"],
+    *,
+    check: bool = False,
 ) -> Float[Array, "... region"]:
     r"""Return how strongly every region is connected within its community, as a z-score among that community's regions.
 
@@ -139,6 +149,8 @@ def within_module_z(
         Weights, not negative; connections received (rows) count. NaN spreads to the community.
     affiliation : array, shape (..., region, community)
         Rows on the simplex for a partition. Empty communities are allowed.
+    check : bool, default False
+        Refuse NaN, infinity and negative weights by their values, also under ``jit``.
 
     Returns
     -------
@@ -162,7 +174,7 @@ def within_module_z(
     >>> print(jnp.round(within_module_z(path, jnp.ones((3, 1))), 3))
     [-0.707  1.414 -0.707]
     """
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check, signed=False))
     communities = _affiliation_of(matrix, affiliation)
     epsilon = jnp.finfo(matrix.dtype).eps
     weights = communities * _reciprocal(communities.sum(-2, keepdims=True))
@@ -175,13 +187,19 @@ def within_module_z(
     return (communities * centred * scale).sum(-1)
 
 
-def assortativity(adjacency: Float[Tensor, "... region region"]) -> Float[Array, "..."]:
+def assortativity(
+    adjacency: Float[Tensor, "... region region"],
+    *,
+    check: bool = False,
+) -> Float[Array, "..."]:
     """Return the correlation, over connections, between the strengths of the two regions that are connected.
 
     Parameters
     ----------
     adjacency : array, shape (..., region, region)
         Weights, symmetric, not negative. Every connection counts once, whatever its weight. NaN gives NaN.
+    check : bool, default False
+        Refuse NaN, infinity, negative weights and a matrix that is not symmetric by their values, also under ``jit``.
 
     Returns
     -------
@@ -206,7 +224,7 @@ def assortativity(adjacency: Float[Tensor, "... region region"]) -> Float[Array,
     >>> round(float(assortativity(star)), 6)
     -1.0
     """
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check, symmetric=True, signed=False))
     epsilon = jnp.finfo(matrix.dtype).eps
     edges = _connections(matrix)
     share = edges * _reciprocal(edges.sum((-2, -1), keepdims=True))
@@ -224,6 +242,7 @@ def rich_club_coefficient(
     adjacency: Float[Tensor, "... target source"],
     *,
     n_levels: int | None = None,
+    check: bool = False,
 ) -> Float[Array, "... level"]:
     r"""Return, for every degree :math:`k`, how much of the strongest connections lies among regions of that degree.
 
@@ -236,6 +255,8 @@ def rich_club_coefficient(
         Weights, not negative. The degree counts connections sent and is the same in a symmetric matrix. NaN gives NaN.
     n_levels : int, optional
         Give the coefficients for :math:`k` from 1 to this, by default to the number of regions less one.
+    check : bool, default False
+        Refuse NaN, infinity and negative weights by their values, also under ``jit``.
 
     Returns
     -------
@@ -260,7 +281,7 @@ def rich_club_coefficient(
     >>> rich_club_coefficient(star).tolist()
     [1.0, 0.0, 0.0]
     """
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check, signed=False))
     n_regions = matrix.shape[-1]
     levels = n_regions - 1 if n_levels is None else n_levels
     if levels < 1:

@@ -256,8 +256,9 @@ def conditional_corr(
     time_series, given, weight, mask, ridge, check
         As in `conditional_cov`.
     constant : {"zero", "nan"}, default "zero"
-        What the row and the column of a region hold of which nothing is left: a share of its variance within the
-        rounding of the solution (the number of signals conditioned on times 1024 eps).
+        What the row and the column of a region hold that is constant (see `corr`) or of which nothing is left: a
+        share of its variance within the rounding of the solution (the number of signals conditioned on times
+        1024 eps).
 
     Returns
     -------
@@ -277,10 +278,10 @@ def conditional_corr(
     >>> jnp.round(conditional_corr(series, confound), 4).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
-    rest, before, n_given = _conditional(time_series, given, weight, mask, ridge, 1, check)
+    rest, before, still, n_given = _conditional(time_series, given, weight, mask, ridge, 1, check)
     epsilon = jnp.finfo(rest.dtype).eps
     left = jnp.diagonal(rest, axis1=-2, axis2=-1)
-    gone = left <= (1024 * n_given * epsilon) * before
+    gone = (left <= (1024 * n_given * epsilon) * before) | still
     return corr_from_cov(jnp.where((gone[..., :, None] | gone[..., None, :]), 0.0, rest), constant=constant)
 
 
@@ -328,8 +329,8 @@ def _regularised(series: Array, weights: Array | None, shrinkage: Shrinkage, rid
     return with_ridge(matrix, ridge)
 
 
-def _conditional(time_series, given, weight, mask, ridge, ddof, check) -> tuple[Array, Array, int]:
-    """Return the conditional covariance, the variances before conditioning, and the number conditioned on."""
+def _conditional(time_series, given, weight, mask, ridge, ddof, check) -> tuple[Array, Array, Array, int]:
+    """Return the conditional covariance, the variances before it, who is constant, and the number conditioned on."""
     series, weights = checked_series(time_series, weight, mask, check=check)
     others, other_weights = checked_series(given, weight, mask, check=check, name="given")
     n_given, n_frames = others.shape[-2:]
@@ -371,4 +372,5 @@ def _conditional(time_series, given, weight, mask, ridge, ddof, check) -> tuple[
         inverse = symmetric_inverse(among + jnp.asarray(ridge, matrix.dtype)[..., None, None] * identity)
     explained = across @ inverse @ jnp.swapaxes(across, -1, -2)
     rest = matrix[..., :n_regions, :n_regions] - (explained + jnp.swapaxes(explained, -1, -2)) / 2
-    return rest, whole[..., :n_regions], n_given
+    _, constant = variances(weigh(series, weights))
+    return rest, whole[..., :n_regions], constant, n_given

@@ -10,13 +10,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from conn.functional.engine import Tensor
-from conn.functional.graph import _reciprocal, _square, _without_diagonal
+from conn.functional.graph import _graph, _reciprocal, _without_diagonal
 from conn.functional.network_measures import _connections, _cube_root
 
 __all__ = ["global_efficiency", "local_efficiency", "shortest_path_length"]
 
 
-def shortest_path_length(adjacency: Float[Tensor, "... target source"]) -> Float[Array, "... target source"]:
+def shortest_path_length(
+    adjacency: Float[Tensor, "... target source"],
+    *,
+    check: bool = False,
+) -> Float[Array, "... target source"]:
     r"""Return the length of the shortest path from every region (column) to every other (row).
 
     Parameters
@@ -24,6 +28,8 @@ def shortest_path_length(adjacency: Float[Tensor, "... target source"]) -> Float
     adjacency : array, shape (..., target, source)
         Weights, not negative; a connection is as long as the reciprocal of its weight, and the diagonal does not
         count. NaN counts as no connection.
+    check : bool, default False
+        Refuse NaN, infinity and negative weights by their values, also under ``jit``.
 
     Returns
     -------
@@ -47,16 +53,22 @@ def shortest_path_length(adjacency: Float[Tensor, "... target source"]) -> Float
     >>> shortest_path_length(jnp.array([[0.0, 1.0, 0.1], [1.0, 0.0, 0.5], [0.1, 0.5, 0.0]])).tolist()
     [[0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [3.0, 2.0, 0.0]]
     """
-    return _path_lengths(_lengths(_without_diagonal(_square("adjacency", adjacency))))
+    return _path_lengths(_lengths(_without_diagonal(_graph("adjacency", adjacency, check=check, signed=False))))
 
 
-def global_efficiency(adjacency: Float[Tensor, "... target source"]) -> Float[Array, "..."]:
+def global_efficiency(
+    adjacency: Float[Tensor, "... target source"],
+    *,
+    check: bool = False,
+) -> Float[Array, "..."]:
     """Return the mean, over pairs of regions, of the reciprocal length of the shortest path between them.
 
     Parameters
     ----------
     adjacency : array, shape (..., target, source)
         Weights, not negative; see `shortest_path_length`.
+    check : bool, default False
+        Refuse NaN, infinity and negative weights by their values, also under ``jit``.
 
     Returns
     -------
@@ -78,14 +90,18 @@ def global_efficiency(adjacency: Float[Tensor, "... target source"]) -> Float[Ar
     >>> global_efficiency(jnp.ones((4, 4))).tolist()
     1.0
     """
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check, signed=False))
     n_regions = matrix.shape[-1]
     if n_regions < 2:
         raise ValueError("an efficiency needs at least two regions, and there is one")
     return _closeness(_path_lengths(_lengths(matrix))).sum((-2, -1)) / (n_regions * (n_regions - 1))
 
 
-def local_efficiency(adjacency: Float[Tensor, "... target source"]) -> Float[Array, "... region"]:
+def local_efficiency(
+    adjacency: Float[Tensor, "... target source"],
+    *,
+    check: bool = False,
+) -> Float[Array, "... region"]:
     r"""Return how efficiently the neighbours of every region are connected among themselves.
 
     .. math:: E_i = \frac{\sum_{j \ne h} (w_{ij} w_{ih})^{1/3} / d_{jh}(N_i)}{k_i (k_i - 1)},
@@ -97,6 +113,8 @@ def local_efficiency(adjacency: Float[Tensor, "... target source"]) -> Float[Arr
     ----------
     adjacency : array, shape (..., target, source)
         Weights, not negative; the diagonal does not count. NaN counts as no path.
+    check : bool, default False
+        Refuse NaN, infinity and negative weights by their values, also under ``jit``.
 
     Returns
     -------
@@ -121,7 +139,7 @@ def local_efficiency(adjacency: Float[Tensor, "... target source"]) -> Float[Arr
     >>> local_efficiency(jnp.ones((3, 3))).tolist()
     [1.0, 1.0, 1.0]
     """
-    matrix = _without_diagonal(_square("adjacency", adjacency))
+    matrix = _without_diagonal(_graph("adjacency", adjacency, check=check, signed=False))
     edges = _connections(matrix)
     transposed = jnp.swapaxes(matrix, -1, -2)
     roots = _cube_root(matrix)
