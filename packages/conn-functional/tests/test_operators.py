@@ -5,26 +5,33 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
+from op_case import OpCase
+from scipy.sparse import csgraph
 
-from conn.functional import corr, correlation_null, laplacian, modularity_matrix, relaxed_modularity, strength
-from conn.functional._eigenpairs import leading_eigenpairs
-from conn.functional._operator_modularity import (
+from conn.functional import (
+    block_mv,
+    coaffiliation_operator,
     constant_potts_modularity,
     constant_potts_operator,
+    corr,
     correlation_modularity,
+    correlation_null,
     correlation_null_operator,
-    girvan_newman_operator,
-    rectified_modularity,
-)
-from conn.functional._operators import (
-    coaffiliation_operator,
     correlation_operator,
     elementwise_operator,
+    girvan_newman_operator,
+    laplacian,
     laplacian_operator,
+    leading_eigenpairs,
+    low_rank_operator,
+    modularity_matrix,
     operator_diagonal,
     operator_trace,
     quadratic_form,
+    rectified_modularity,
+    relaxed_modularity,
     row_sums,
+    strength,
     to_dense,
 )
 
@@ -33,6 +40,230 @@ RNG = np.random.default_rng(0)
 SERIES = RNG.normal(size=(2, N_FRAMES))[np.arange(N_REGIONS) % 2] + RNG.normal(size=(N_REGIONS, N_FRAMES))
 SOFT = RNG.dirichlet(np.ones(3), N_REGIONS)
 DENSE = np.corrcoef(SERIES)
+
+NOT_OPERATIONS = {"Eigenpairs": "the result of leading_eigenpairs, whose fields are tried there"}
+
+
+def _grouped(generator):
+    """Return series of two groups of regions, of which one eigenvalue after the leading one stands out of the noise."""
+    signals = generator.normal(size=(2, 40)) + 0.5 * generator.normal(size=40)
+    return signals[np.arange(6) % 2] + 0.4 * generator.normal(size=(6, 40))
+
+
+def _with_communities(generator):
+    return _grouped(generator), generator.dirichlet(np.ones(2), 6)
+
+
+def _with_a_constant(*others):
+    series = _grouped(np.random.default_rng(5))
+    series[2] = 0.1
+    return series, *others
+
+
+def _affinity(series, communities):
+    return 0.5 * low_rank_operator(communities) + correlation_operator(series) / 2
+
+
+def _dense_affinity(series, communities):
+    return 0.5 * communities @ communities.T + np.corrcoef(series) / 2
+
+
+def _squares(series):
+    return elementwise_operator(correlation_operator(series), jnp.square, block_size=4)
+
+
+def _dense_structure(series, *, n_frames=40):
+    values, vectors = np.linalg.eigh(np.corrcoef(series))
+    kept = values > (1 + np.sqrt(len(values) / n_frames)) ** 2
+    kept[-1] = False
+    return (vectors * values * kept) @ vectors.T
+
+
+def _weighted_correlation(series, weight):
+    matrix = np.cov(series, aweights=weight, ddof=0)
+    deviation = np.sqrt(np.diag(matrix))
+    return matrix / np.outer(deviation, deviation)
+
+
+def _newman(weights, communities):
+    strengths = weights.sum(0)
+    return np.sum((weights - np.outer(strengths, strengths) / weights.sum()) * (communities @ communities.T))
+
+
+def _rubinov_sporns(series, communities):
+    positive, negative = np.maximum(np.corrcoef(series), 0), np.maximum(-np.corrcoef(series), 0)
+    total = positive.sum()
+    return _newman(positive, communities) / total - _newman(negative, communities) / (total + negative.sum())
+
+
+def _dense_vectors(series):
+    vectors = np.linalg.eigh(np.corrcoef(series))[1][:, :-4:-1]
+    return vectors * np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None], 0))
+
+
+CONSTANT = {"constant region": _with_a_constant()}
+CONSTANT_TOO = {
+    "constant region": _with_a_constant(np.eye(2)[np.arange(6) % 2]),
+    "empty communities": _with_a_constant(np.zeros((6, 2))),
+}
+
+OP_CASES = [
+    OpCase(
+        name="correlation_operator",
+        call=lambda x, w: to_dense(correlation_operator(x, weight=w)),
+        inputs=lambda generator: (_grouped(generator), generator.uniform(0.2, 1, size=40)),
+        oracle="numpy.cov, of formed matrices",
+        reference=_weighted_correlation,
+        degenerate={
+            "constant region": _with_a_constant(np.arange(40.0) % 2),
+            "no weight": _with_a_constant(np.zeros(40)),
+        },
+    ),
+    OpCase(
+        name="low_rank_operator",
+        call=lambda f, k: to_dense(low_rank_operator(f, core=k + k.T)),
+        inputs=lambda generator: (generator.normal(size=(6, 2)), generator.normal(size=(2, 2))),
+        oracle="numpy.matmul, of formed matrices",
+        reference=lambda f, k: f @ (k + k.T) @ f.T,
+        degenerate={"zeros": (np.zeros((6, 2)), np.zeros((2, 2)))},
+    ),
+    OpCase(
+        name="coaffiliation_operator",
+        call=lambda q: to_dense(coaffiliation_operator(q)),
+        inputs=lambda generator: (generator.dirichlet(np.ones(2), 6),),
+        oracle="numpy.matmul, of formed matrices",
+        reference=lambda q: q @ q.T * (1 - np.eye(6)),
+        degenerate={"zeros": (np.zeros((6, 2)),)},
+    ),
+    OpCase(
+        name="elementwise_operator",
+        call=lambda x, q: _squares(x).mv(q[:, 0]),
+        inputs=_with_communities,
+        oracle="numpy.corrcoef, of formed matrices",
+        reference=lambda x, q: np.corrcoef(x) ** 2 @ q[:, 0],
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="laplacian_operator",
+        call=lambda x: to_dense(laplacian_operator(_squares(x), normalisation="symmetric")),
+        inputs=lambda generator: (_grouped(generator),),
+        oracle="scipy.sparse.csgraph.laplacian, of formed matrices",
+        reference=lambda x: csgraph.laplacian(np.corrcoef(x) ** 2, normed=True),
+        degenerate=CONSTANT,
+    ),
+    OpCase(
+        name="block_mv",
+        call=lambda x, q: block_mv(_affinity(x, q), q),
+        inputs=_with_communities,
+        oracle="numpy.matmul, of formed matrices",
+        reference=lambda x, q: _dense_affinity(x, q) @ q,
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="row_sums",
+        call=lambda x, q: row_sums(_affinity(x, q)),
+        inputs=_with_communities,
+        oracle="numpy.sum, of formed matrices",
+        reference=lambda x, q: _dense_affinity(x, q).sum(1),
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="quadratic_form",
+        call=lambda x, q: quadratic_form(_affinity(x, q), q),
+        inputs=_with_communities,
+        oracle="numpy.matmul, of formed matrices",
+        reference=lambda x, q: np.diag(q.T @ _dense_affinity(x, q) @ q),
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="operator_diagonal",
+        call=lambda x, q: operator_diagonal(_affinity(x, q)),
+        inputs=_with_communities,
+        oracle="numpy.diag, of formed matrices",
+        reference=lambda x, q: np.diag(_dense_affinity(x, q)),
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="operator_trace",
+        call=lambda x, q: operator_trace(_affinity(x, q)),
+        inputs=_with_communities,
+        oracle="numpy.trace, of formed matrices",
+        reference=lambda x, q: np.trace(_dense_affinity(x, q)),
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="to_dense",
+        call=lambda x, q: to_dense(_affinity(x, q)),
+        inputs=_with_communities,
+        oracle="numpy.corrcoef, of formed matrices",
+        reference=_dense_affinity,
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="constant_potts_operator",
+        call=lambda x: block_mv(correlation_operator(x) - constant_potts_operator(correlation_operator(x)), x),
+        inputs=lambda generator: (_grouped(generator),),
+        oracle="numpy.corrcoef, of formed matrices",
+        reference=lambda x: (np.corrcoef(x) - 1) @ x,
+        degenerate=CONSTANT,
+    ),
+    OpCase(
+        name="girvan_newman_operator",
+        call=lambda x: to_dense(girvan_newman_operator(_squares(x))),
+        inputs=lambda generator: (_grouped(generator),),
+        oracle="numpy.outer, of formed matrices",
+        reference=lambda x: np.outer(*[(np.corrcoef(x) ** 2).sum(0)] * 2) / (np.corrcoef(x) ** 2).sum(),
+        degenerate={**CONSTANT, "empty graph": (np.ones((6, 40)),)},
+    ),
+    OpCase(
+        name="correlation_null_operator",
+        call=lambda x: to_dense(correlation_null_operator(correlation_operator(x), n_frames=40)),
+        inputs=lambda generator: (_grouped(generator),),
+        oracle="numpy.linalg.eigh, of formed matrices",
+        reference=lambda x: np.corrcoef(x) - _dense_structure(x),
+        degenerate=CONSTANT,
+    ),
+    OpCase(
+        name="constant_potts_modularity",
+        call=lambda x, q: constant_potts_modularity(correlation_operator(x), q, gamma=0.2),
+        inputs=_with_communities,
+        oracle="numpy.corrcoef, of formed matrices",
+        reference=lambda x, q: np.mean((np.corrcoef(x) - 0.2) * (q @ q.T)),
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="correlation_modularity",
+        call=lambda x, q: correlation_modularity(correlation_operator(x), q, n_frames=40),
+        inputs=_with_communities,
+        oracle="numpy.linalg.eigh, of formed matrices",
+        reference=lambda x, q: np.mean(_dense_structure(x) * (q @ q.T)),
+        degenerate=CONSTANT_TOO,
+    ),
+    OpCase(
+        name="rectified_modularity",
+        call=lambda x, q: rectified_modularity(correlation_operator(x), q, sign="both", block_size=4),
+        inputs=lambda generator: (generator.normal(size=(6, 40)), generator.dirichlet(np.ones(2), 6)),
+        oracle="numpy.corrcoef, of formed matrices",
+        reference=_rubinov_sporns,
+        degenerate={**CONSTANT_TOO, "empty graph": (np.ones((6, 40)), np.eye(2)[np.arange(6) % 2])},
+    ),
+    OpCase(
+        name="leading_eigenpairs",
+        call=lambda x: leading_eigenpairs(correlation_operator(x), 3).values,
+        inputs=lambda generator: (_grouped(generator),),
+        oracle="numpy.linalg.eigh, of formed matrices",
+        reference=lambda x: np.linalg.eigvalsh(np.corrcoef(x))[:-4:-1],
+        degenerate={**CONSTANT, "equal eigenvalues": (np.kron(np.eye(6), [1.0, -1.0]) @ np.eye(12, 40),)},
+    ),
+    OpCase(
+        name="leading_eigenpairs",
+        call=lambda x: leading_eigenpairs(correlation_operator(x), 3).vectors,
+        inputs=lambda generator: (_grouped(generator),),
+        oracle="numpy.linalg.eigh, of formed matrices",
+        reference=_dense_vectors,
+        not_differentiable="eigenvectors are constants of the derivative",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +351,51 @@ def test_leading_eigenpairs_are_those_of_the_matrix(operator):
     overlap = np.abs(np.sum(np.asarray(exact.vectors) * vectors[:, ::-1][:, :3], axis=0))
     np.testing.assert_allclose(overlap, 1, rtol=1e-8)
     assert float(jnp.max(exact.residuals)) < 1e-8
-    null = correlation_null_operator(operator, n_frames=N_FRAMES)
-    iterated = leading_eigenpairs(operator - null, 1)
-    np.testing.assert_allclose(
-        iterated.values[0], np.linalg.eigvalsh(DENSE - correlation_null(DENSE, n_frames=N_FRAMES))[-1], atol=1e-5
-    )
+
+
+def test_leading_eigenpairs_of_an_operator_that_is_smaller_than_the_basis_are_exact():
+    series = np.random.default_rng(3).normal(size=(11, N_FRAMES))
+    found = leading_eigenpairs(elementwise_operator(correlation_operator(series), jnp.abs), 3)
+    np.testing.assert_allclose(found.values, np.linalg.eigvalsh(np.abs(np.corrcoef(series)))[:-4:-1], rtol=1e-8)
+    assert float(jnp.max(found.residuals)) < 1e-8
+
+
+def test_leading_eigenpairs_of_an_operator_that_is_larger_than_the_basis_are_iterated():
+    series = np.random.default_rng(4).normal(size=(60, N_FRAMES))
+    found = leading_eigenpairs(low_rank_operator(series, core=jnp.eye(N_FRAMES)), 2, tolerance=1e-6, n_steps=4)
+    np.testing.assert_allclose(found.values, np.linalg.eigvalsh(series @ series.T)[:-3:-1], rtol=1e-8)
+    assert float(jnp.max(found.residuals)) <= 1e-6
+
+
+def test_the_derivative_in_a_weight_of_0_is_that_of_corr():
+    weight = jnp.asarray(RNG.random(N_FRAMES) * (np.arange(N_FRAMES) % 3 > 0))
+    probe = RNG.normal(size=(N_REGIONS, N_REGIONS))
+
+    def formed(w):
+        return (probe * corr(SERIES, weight=w)).sum(), (corr(SERIES, weight=w) ** 2 @ SOFT).sum()
+
+    def linear(w):
+        return (probe * to_dense(correlation_operator(SERIES, weight=w))).sum(), (
+            block_mv(elementwise_operator(correlation_operator(SERIES, weight=w), jnp.square, block_size=4), SOFT)
+        ).sum()
+
+    for ours, theirs in zip(jax.jacrev(linear)(weight), jax.jacrev(formed)(weight), strict=True):
+        assert float(jnp.abs(theirs[::3]).min()) > 0
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+def test_the_derivative_of_the_null_for_correlations_in_the_weights_is_that_of_the_matrix():
+    def formed(w, series):
+        matrix = corr(series, weight=w)
+        return ((matrix - correlation_null(matrix, n_frames=N_FRAMES)) * (SOFT @ SOFT.T)).mean()
+
+    def linear(w, series):
+        return correlation_modularity(correlation_operator(series, weight=w), SOFT, n_frames=N_FRAMES)
+
+    for n_frames in (N_FRAMES, 5):  # the Gram matrix of the regions, and that of the frames
+        weight, series = jnp.asarray(RNG.uniform(0.5, 1, size=n_frames)), jnp.asarray(SERIES[:, :n_frames])
+        expected = jax.grad(formed)(weight, series)
+        np.testing.assert_allclose(jax.grad(linear)(weight, series), expected, rtol=1e-7, atol=1e-12)
 
 
 def test_a_constant_region_is_a_row_of_zeros_with_finite_gradients():
@@ -150,5 +421,30 @@ def test_what_cannot_be_is_refused(operator):
         correlation_operator(np.ones((3, 1)))
     with pytest.raises(ValueError, match="sign must be"):
         rectified_modularity(operator, SOFT, sign="?")
+    for taker in (
+        lambda: elementwise_operator(low_rank_operator(SOFT), jnp.abs),
+        lambda: rectified_modularity(low_rank_operator(SOFT), SOFT),
+        lambda: correlation_modularity(low_rank_operator(SOFT), SOFT, n_frames=N_FRAMES),
+    ):
+        with pytest.raises(TypeError, match="needs the result of correlation_operator"):
+            taker()
+    with pytest.raises(TypeError, match="the configuration model divides by the total weight"):
+        girvan_newman_operator(operator)
+    with pytest.raises(ValueError, match="block_size must be positive"):
+        elementwise_operator(operator, jnp.abs, block_size=0)
+    with pytest.raises(ValueError, match="factor must have shape"):
+        low_rank_operator(np.ones(3))
+    with pytest.raises(ValueError, match="core must have shape"):
+        low_rank_operator(SOFT, core=np.eye(2))
+    with pytest.raises(ValueError, match="coupling must have shape"):
+        coaffiliation_operator(SOFT, coupling=np.eye(2))
+    with pytest.raises(ValueError, match="block must have shape"):
+        block_mv(operator, SOFT[:2])
+    with pytest.raises(ValueError, match="normalisation must be"):
+        laplacian_operator(operator, normalisation="?")
+    with pytest.raises(ValueError, match="n_pairs must lie between"):
+        leading_eigenpairs(operator, 0)
+    with pytest.raises(ValueError, match="n_steps at least 2"):
+        leading_eigenpairs(operator, 1, n_steps=1)
     with pytest.raises(ValueError, match="affiliation must have shape"):
         rectified_modularity(operator, SOFT[:2])

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
-from conn.functional._operators import CorrelationOperator, LowRankOperator, block_mv, quadratic_form
+from conn.functional._symmetric_operators import CorrelationOperator, LowRankOperator
+from conn.functional.operators import block_mv, quadratic_form, to_dense
 
 __all__ = ["Eigenpairs", "leading_eigenpairs"]
 
@@ -49,15 +50,16 @@ def leading_eigenpairs(
     Parameters
     ----------
     operator : lineax.AbstractLinearOperator
-        Symmetric. Of a `CorrelationOperator` the pairs are exact and the other settings have no effect; its time is
-        :math:`O(n t \min(n, t))`. For the smallest eigenvalues of a Laplacian :math:`L`, ask for the largest of
-        ``upper * identity - L``.
+        Symmetric. Of the result of `correlation_operator` the pairs are exact and the other settings have no effect;
+        its time is :math:`O(n t \min(n, t))`. For the smallest eigenvalues of a Laplacian :math:`L`, ask for the
+        largest of ``upper * identity - L``.
     n_pairs : int
         At most the number of regions.
     tolerance : float, default 1e-5
         The iteration ends when every residual is below it. In float32 it cannot come much below 1e-6.
     n_steps : int, default 8
-        Products with a block before each restart; the basis holds as many blocks.
+        Products with a block before each restart; the basis holds as many blocks. An operator with no more regions
+        than such a basis has vectors is formed and solved at once.
     max_restarts : int, default 30
         Then the best pairs so far are returned: look at their residuals.
     key : PRNG key, optional
@@ -82,7 +84,8 @@ def leading_eigenpairs(
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> pairs = leading_eigenpairs(LowRankOperator(jnp.array([[3.0], [4.0]])), 1)
+    >>> from conn.functional import low_rank_operator
+    >>> pairs = leading_eigenpairs(low_rank_operator(jnp.array([[3.0], [4.0]])), 1)
     >>> round(float(pairs.values[0]), 3), [round(float(entry), 3) for entry in pairs.vectors[:, 0]]
     (25.0, [0.6, 0.8])
     """
@@ -95,8 +98,10 @@ def leading_eigenpairs(
             f"{tolerance}, {max_restarts} and {n_steps}"
         )
     frozen = jax.lax.stop_gradient(operator)
-    if isinstance(operator, CorrelationOperator) or (isinstance(operator, LowRankOperator) and operator.core is None):
-        vectors = _from_gram(jax.lax.stop_gradient(operator.factor), n_pairs)
+    if isinstance(frozen, CorrelationOperator):
+        vectors = _from_gram(frozen.root(), n_pairs)
+    elif isinstance(frozen, LowRankOperator) and frozen.core is None:
+        vectors = _from_gram(frozen.factor, n_pairs)
     else:
         vectors = _krylov(frozen, n_pairs, tolerance, n_steps, max_restarts, jax.random.key(0) if key is None else key)
     vectors = jax.lax.stop_gradient(_with_sign(vectors))
@@ -132,7 +137,9 @@ def _krylov(
     structure = operator.in_structure()
     n_regions = structure.shape[-1]
     width = min(n_pairs + max(4, n_pairs // 2), n_regions)
-    depth = min(n_steps, n_regions // width)
+    if n_regions <= n_steps * width:  # the basis would be the whole space
+        _, vectors = jnp.linalg.eigh(to_dense(operator))
+        return jnp.flip(vectors[..., -n_pairs:], axis=-1)
     start = jnp.linalg.qr(jax.random.normal(key, (*structure.shape, width), structure.dtype))[0]
 
     def unfinished(state: tuple[Array, Array, Array]) -> Array:
@@ -143,7 +150,7 @@ def _krylov(
         block, _, restarts = state
         basis, image = block, block_mv(operator, block)
         newest = image
-        for _ in range(depth - 1):
+        for _ in range(n_steps - 1):
             block = _orthonormal(newest, basis)
             newest = block_mv(operator, block)
             basis, image = jnp.concatenate([basis, block], axis=-1), jnp.concatenate([image, newest], axis=-1)

@@ -1,13 +1,28 @@
 r"""Modularity of a correlation matrix that is never formed.
 
-Which objective is which:
+Which objective is which, with :math:`r_{ij}` the signed correlation and :math:`q_{ic}` a soft partition:
 
-- `constant_potts_modularity` and `correlation_modularity` take the *signed* correlations as they are. They are linear
-  in the correlation, so that closed forms in the frames exist: :math:`O(ntc)` for :math:`c` communities. Neither
-  divides by a total weight, which for signed weights may be anything; both are means over all pairs of regions.
-- `rectified_modularity` is Newman's modularity of the positive (or negative) part, or of both with the weighting of
-  Rubinov and Sporns. Rectifying is not linear, and so these stream in tiles: :math:`O(n^2 t)` time, bounded memory.
-  They equal `relaxed_modularity` of the dense correlation matrix.
+**Linear in the signed correlation**, so that closed forms in the frames exist, in :math:`O(ntc)` for :math:`c`
+communities:
+
+- `constant_potts_modularity`, :math:`\frac{1}{n^2} \sum_{ijc} (r_{ij} - \gamma)\, q_{ic} q_{jc}`;
+- `correlation_modularity` in its first term,
+  :math:`\frac{1}{n^2} \sum_{ijc} (r_{ij} - \gamma n_{ij})\, q_{ic} q_{jc}`, whose null :math:`n = R - R_g` takes a
+  spectral projection :math:`R_g` of the correlation off it: not linear, but of low rank, from the smaller of the two
+  Gram matrices.
+
+Neither divides by a signed total weight, which may be 0 or negative: both are means over all :math:`n^2` pairs.
+
+**Not linear**: `rectified_modularity` is Newman's modularity of the positive part
+:math:`r^+_{ij} = \max(r_{ij}, 0)` or of the negative part :math:`r^-_{ij} = \max(-r_{ij}, 0)`,
+
+.. math:: Q^\pm = \frac{1}{v^\pm} \sum_{ijc}
+                  \Bigl(r^\pm_{ij} - \gamma \frac{s^\pm_i s^\pm_j}{v^\pm}\Bigr) q_{ic} q_{jc}, \qquad
+          s^\pm_i = \sum_j r^\pm_{ij}, \quad v^\pm = \sum_i s^\pm_i \ge 0,
+
+or of both with the weighting of Rubinov and Sporns, :math:`Q^+ - \frac{v^-}{v^+ + v^-} Q^-`. These stream in tiles:
+:math:`O(n^2 t)` time, bounded memory. What they divide by is a sum of absolute values. They equal
+`relaxed_modularity` of the dense correlation matrix.
 
 The null models are operators of low rank: ``operator - gamma * null`` is a modularity matrix that adds, multiplies and
 goes to `leading_eigenpairs` like any other operator.
@@ -18,17 +33,20 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
-from conn.functional._operators import (
+from conn.functional._symmetric_operators import (
     CorrelationOperator,
     LowRankOperator,
-    elementwise_operator,
-    operator_diagonal,
-    quadratic_form,
-    row_sums,
+    checked_correlation,
+    elementwise,
 )
 from conn.functional.engine import Tensor, _to_jax_array
 from conn.functional.graph import _reciprocal
 from conn.functional.modularity import Sign, _noise_edge, _structure_projector
+from conn.functional.operators import (
+    operator_diagonal,
+    quadratic_form,
+    row_sums,
+)
 
 __all__ = [
     "constant_potts_modularity",
@@ -40,7 +58,7 @@ __all__ = [
 ]
 
 
-def constant_potts_operator(operator: lx.AbstractLinearOperator) -> LowRankOperator:
+def constant_potts_operator(operator: lx.AbstractLinearOperator) -> lx.AbstractLinearOperator:
     """Return the weights expected under the constant Potts model, 1 for every pair, for the regions of an operator.
 
     Parameters
@@ -49,20 +67,21 @@ def constant_potts_operator(operator: lx.AbstractLinearOperator) -> LowRankOpera
 
     Returns
     -------
-    LowRankOperator
+    lineax.AbstractLinearOperator
         See `constant_potts_null`.
 
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> constant_potts_operator(LowRankOperator(jnp.ones((2, 1)))).mv(jnp.array([1.0, 2.0])).tolist()
+    >>> from conn.functional import low_rank_operator
+    >>> constant_potts_operator(low_rank_operator(jnp.ones((2, 1)))).mv(jnp.array([1.0, 2.0])).tolist()
     [3.0, 3.0]
     """
     structure = operator.in_structure()
     return LowRankOperator(jnp.ones((*structure.shape, 1), structure.dtype))
 
 
-def girvan_newman_operator(operator: lx.AbstractLinearOperator) -> LowRankOperator:
+def girvan_newman_operator(operator: lx.AbstractLinearOperator) -> lx.AbstractLinearOperator:
     r"""Return the weights expected under the configuration model, :math:`k_i k_j / 2m`, of an operator.
 
     Parameters
@@ -72,7 +91,7 @@ def girvan_newman_operator(operator: lx.AbstractLinearOperator) -> LowRankOperat
 
     Returns
     -------
-    LowRankOperator
+    lineax.AbstractLinearOperator
         See `girvan_newman_null`. An empty graph gives zeros.
 
     Raises
@@ -83,7 +102,8 @@ def girvan_newman_operator(operator: lx.AbstractLinearOperator) -> LowRankOperat
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> null = girvan_newman_operator(LowRankOperator(jnp.array([[1.0], [3.0]])))
+    >>> from conn.functional import low_rank_operator
+    >>> null = girvan_newman_operator(low_rank_operator(jnp.array([[1.0], [3.0]])))
     >>> null.mv(jnp.array([1.0, 1.0])).tolist()
     [4.0, 12.0]
     """
@@ -97,7 +117,7 @@ def girvan_newman_operator(operator: lx.AbstractLinearOperator) -> LowRankOperat
 
 
 def correlation_null_operator(
-    correlation: CorrelationOperator,
+    correlation: lx.AbstractLinearOperator,
     *,
     n_frames: float | Array,
     global_mode: bool = True,
@@ -106,7 +126,8 @@ def correlation_null_operator(
 
     Parameters
     ----------
-    correlation : CorrelationOperator
+    correlation : lineax.AbstractLinearOperator
+        The result of `correlation_operator`.
     n_frames : float or array of shape (...)
         The number of independent frames; of an autocorrelated series the effective degrees of freedom.
     global_mode : bool, default True
@@ -131,9 +152,10 @@ def correlation_null_operator(
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> correlation = CorrelationOperator(jnp.eye(3))
-    >>> null = correlation_null_operator(correlation, n_frames=100, global_mode=False)
-    >>> null.mv(jnp.array([1.0, 2.0, 3.0])).tolist()
+    >>> from conn.functional import correlation_operator
+    >>> series = jnp.array([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0], [1.0, -1.0, -1.0, 1.0]])
+    >>> null = correlation_null_operator(correlation_operator(series), n_frames=100, global_mode=False)
+    >>> [round(float(entry), 3) for entry in null.mv(jnp.array([1.0, 2.0, 3.0]))]
     [1.0, 2.0, 3.0]
     """
     return correlation - _structure(correlation, n_frames, global_mode)
@@ -152,7 +174,7 @@ def constant_potts_modularity(
     Parameters
     ----------
     operator : lineax.AbstractLinearOperator
-        Symmetric weights of either sign: a `CorrelationOperator`, or whatever is composed of one.
+        Symmetric weights of either sign: the result of `correlation_operator`, or whatever is composed of one.
     affiliation : array, shape (..., region, community)
         Rows on the simplex for a partition.
     gamma : float, default 0
@@ -174,7 +196,8 @@ def constant_potts_modularity(
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> float(constant_potts_modularity(LowRankOperator(jnp.ones((2, 1))), jnp.eye(2), gamma=0.5))
+    >>> from conn.functional import low_rank_operator
+    >>> float(constant_potts_modularity(low_rank_operator(jnp.ones((2, 1))), jnp.eye(2), gamma=0.5))
     0.25
     """
     communities = _to_jax_array(affiliation)
@@ -184,7 +207,7 @@ def constant_potts_modularity(
 
 
 def correlation_modularity(
-    correlation: CorrelationOperator,
+    correlation: lx.AbstractLinearOperator,
     affiliation: Float[Tensor, "... region community"],
     *,
     n_frames: float | Array,
@@ -197,7 +220,8 @@ def correlation_modularity(
 
     Parameters
     ----------
-    correlation : CorrelationOperator
+    correlation : lineax.AbstractLinearOperator
+        The result of `correlation_operator`.
     affiliation : array, shape (..., region, community)
         Rows on the simplex for a partition.
     n_frames : float or array of shape (...)
@@ -211,7 +235,8 @@ def correlation_modularity(
     -------
     array, shape (...)
         The original divides by the signed total of the correlations, which may be 0; this one by the number of pairs.
-        Derivatives as for `correlation_null`, at the cost of the smaller of the two Gram matrices' eigenvectors.
+        Derivatives as for `correlation_null`, at the cost of the smaller of the two Gram matrices' eigenvectors; with
+        fewer frames than regions, that of the null in a frame's weight of exactly 0 is given as 0.
 
     Raises
     ------
@@ -228,17 +253,21 @@ def correlation_modularity(
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> two = CorrelationOperator(jnp.kron(jnp.eye(2), jnp.ones((5, 1))))
-    >>> round(float(correlation_modularity(two, two.factor, n_frames=100, global_mode=False)), 6)
+    >>> from conn.functional import correlation_operator
+    >>> two = jnp.kron(jnp.eye(2), jnp.ones((5, 1)))
+    >>> series = two @ jnp.array([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]])
+    >>> found = correlation_modularity(correlation_operator(series), two, n_frames=100, global_mode=False)
+    >>> round(float(found), 6)
     0.5
     """
-    structure = quadratic_form(_structure(correlation, n_frames, global_mode), affiliation).sum(-1)
+    structure = _structure(correlation, n_frames, global_mode)
+    of_structure = quadratic_form(structure, affiliation).sum(-1)
     inside = quadratic_form(correlation, affiliation).sum(-1)
-    return ((1.0 - gamma) * inside + gamma * structure) / correlation.factor.shape[-2] ** 2
+    return ((1.0 - gamma) * inside + gamma * of_structure) / structure.factor.shape[-2] ** 2
 
 
 def rectified_modularity(
-    correlation: CorrelationOperator,
+    correlation: lx.AbstractLinearOperator,
     affiliation: Float[Tensor, "... region community"],
     *,
     gamma: float | Array = 1.0,
@@ -250,7 +279,8 @@ def rectified_modularity(
 
     Parameters
     ----------
-    correlation : CorrelationOperator
+    correlation : lineax.AbstractLinearOperator
+        The result of `correlation_operator`.
     affiliation : array, shape (..., region, community)
         Rows on the simplex for a partition.
     gamma : float, default 1
@@ -285,19 +315,20 @@ def rectified_modularity(
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> two = CorrelationOperator(jnp.kron(jnp.eye(2), jnp.ones((5, 1))))
-    >>> round(float(rectified_modularity(two, two.factor)), 6)
+    >>> from conn.functional import correlation_operator
+    >>> two = jnp.kron(jnp.eye(2), jnp.ones((5, 1)))
+    >>> series = two @ jnp.array([[1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]])
+    >>> round(float(rectified_modularity(correlation_operator(series), two)), 6)
     0.5
     """
     if sign not in ("+", "-", "both"):
         raise ValueError(f'sign must be "+", "-" or "both", and is {sign!r}')
     function = _negative_part if sign == "-" else jax.nn.relu
-    part = elementwise_operator(correlation, function, block_size=block_size)
+    part = elementwise(correlation, function, block_size, "rectified_modularity")
     communities = _to_jax_array(affiliation)
-    if communities.shape[:-1] != correlation.factor.shape[:-1]:
+    if communities.shape[:-1] != part.factor.shape[:-1]:
         raise ValueError(
-            f"affiliation must have shape {(*correlation.factor.shape[:-1], 'community')}, and has shape "
-            f"{communities.shape}"
+            f"affiliation must have shape {(*part.factor.shape[:-1], 'community')}, and has shape {communities.shape}"
         )
     strengths, inside = part.sums(communities)
     own = operator_diagonal(part)[..., None] * communities**2
@@ -325,16 +356,13 @@ def _negative_part(correlation: Array) -> Array:
     return jax.nn.relu(-correlation)
 
 
-def _structure(correlation: CorrelationOperator, n_frames: float | Array, global_mode: bool) -> LowRankOperator:
+def _structure(operator: lx.AbstractLinearOperator, n_frames: float | Array, global_mode: bool) -> LowRankOperator:
     """Return the correlations beyond noise (and the global mode), from the smaller of the two Gram matrices."""
-    if not isinstance(correlation, CorrelationOperator):
-        raise TypeError(
-            "this null model needs a CorrelationOperator (from correlation_operator), and was given a "
-            f"{type(correlation).__name__}"
-        )
+    correlation = checked_correlation(operator, "this null model")
     factor = correlation.factor
     edge = _noise_edge(factor.shape[-2], n_frames, factor.dtype)
-    transposed = jnp.swapaxes(factor, -1, -2)
     if factor.shape[-2] <= factor.shape[-1]:
-        return LowRankOperator(_structure_projector(factor @ transposed, edge, global_mode) @ factor)
-    return LowRankOperator(factor, _structure_projector(transposed @ factor, edge, global_mode))
+        gram = (factor * correlation.share[..., None, :]) @ jnp.swapaxes(factor, -1, -2)
+        return LowRankOperator(_structure_projector((gram + jnp.swapaxes(gram, -1, -2)) / 2, edge, global_mode), gram)
+    root = correlation.root()
+    return LowRankOperator(root, _structure_projector(jnp.swapaxes(root, -1, -2) @ root, edge, global_mode))
