@@ -1,4 +1,7 @@
-"""Run a benchmark: both sides in one process, on the same cores, and print what came of it as a table and as JSON."""
+"""Run a benchmark: both sides in one process, on the same cores, and print what came of it as a table and as JSON.
+
+`--page` runs nothing, and writes what the JSON files hold into the page of the documentation.
+"""
 
 import argparse
 import importlib
@@ -6,11 +9,14 @@ import json
 import os
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "benchmarks"
+PAGE = HERE.parents[1] / "docs" / "functional" / "benchmarks.md"
+BEGIN, END = "<!-- results, written by `hatch run bench --page` -->", "<!-- end of results -->"
 COLUMNS = ("row", "dtype", "peer", "peer_seconds", "seconds", "ratio", "target", "largest_difference")
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -19,11 +25,18 @@ def main() -> int:
     """Run what the command line names."""
     suites = sorted(path.stem for path in HERE.glob("*.py") if path.name != Path(__file__).name)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", choices=suites, help="the module of this folder to run")
+    parser.add_argument("suite", nargs="?", choices=suites, help="the module of this folder to run")
+    parser.add_argument("--page", action="store_true", help=f"write {PAGE.name} from the results there are")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows of the suite (default: all)")
     parser.add_argument("--cores", type=int, default=1, help="cores that both sides may use (default: 1)")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of measurements (default: 5)")
     settings = parser.parse_args()
+    if settings.page is (settings.suite is not None):
+        parser.error("name a suite to run, or give --page alone")
+    if settings.page:
+        write_page(PAGE, BUILD)
+        print(f"written to {PAGE}")
+        return 0
     _restrict(settings.cores)
     module = importlib.import_module(settings.suite)
     known = list(getattr(module, "ROWS", {}))
@@ -31,12 +44,82 @@ def main() -> int:
     if unknown:
         parser.error(f"{settings.suite} has no rows {unknown}; it has {known or 'one set, without names'}")
     results = module.rows(settings.repeats, settings.rows) if known else module.rows(settings.repeats)
+    results = [{**result, "jax": metadata.version("jax")} for result in results]
     print(_table(results))
     name = settings.suite if settings.cores == 1 else f"{settings.suite}-{settings.cores}-cores"
     path = BUILD / f"{name}.json"
     _write(path, results)
     print(f"\nwritten to {path}")
     return 0
+
+
+def write_page(page: Path, build: Path) -> None:
+    """Write the results in the folder between the marks of the page; what stands around them stays."""
+    paths = sorted(build.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    if not paths:
+        sys.exit(f"there are no results in {build}: run a suite first")
+    # A row that two suites have run counts once, as last run.
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for path in paths:
+        for result in json.loads(path.read_text(encoding="utf-8")):
+            found[(*_key(result), result["cores"])] = result
+    text = page.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        sys.exit(f"{page} must hold the marks {BEGIN!r} and {END!r}, once and in this order")
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    page.write_text(f"{head}{BEGIN}\n\n{_sections(list(found.values()))}\n{END}{tail}", encoding="utf-8")
+
+
+def _sections(results: list[dict[str, Any]]) -> str:
+    """Return a table of times for each number of cores, and one of memory."""
+    timed = [result for result in results if "seconds" in result]
+    sections = []
+    for cores in sorted({result["cores"] for result in timed}):
+        rows = [result for result in timed if result["cores"] == cores]
+        versions = sorted({result["jax"] for result in rows if "jax" in result})
+        with_jax = f", JAX {' and '.join(versions)}" if versions else ""
+        title = f"## {'One core' if cores == 1 else f'{cores} cores'}"
+        pools = f"All thread pools have {'one thread' if cores == 1 else f'{cores} threads'}{with_jax}."
+        sections.append(f"{title}\n\n{pools}\n\n{_markdown([_timed_cells(row) for row in rows])}")
+    measured = [result for result in results if "temporary_mib" in result]
+    if measured:
+        text = "What compiled programs ask for beside inputs and outputs, in float32; nothing is run."
+        sections.append(f"## Temporary memory\n\n{text}\n\n{_markdown([_memory_cells(row) for row in measured])}")
+    return "\n".join(sections)
+
+
+def _timed_cells(result: dict[str, Any]) -> dict[str, str]:
+    missed = result["ratio"] < result["target"]
+    whole = result.get("input_and_output_bytes")
+    asked = [result[key] for key in ("temporary_bytes", "peer_temporary_bytes") if key in result]
+    return {
+        "row": result["row"],
+        "ours": f"`{result['estimator'].removeprefix('conn.functional.')}`, {result['dtype']}",
+        "peer": result["peer"],
+        "ours (s)": f"{result['seconds']:.3g}",
+        "peer (s)": f"{result['peer_seconds']:.3g}",
+        "ratio": f"**{result['ratio']:.2f}**, missed" if missed else f"{result['ratio']:.2f}",
+        "target": f"{result['target']:g}",
+        "difference": f"{result['largest_difference']:.0e}",
+        "compiling (s)": f"{result['compilation_seconds']:.1f}" if "compilation_seconds" in result else "",
+        "memory": ", peer ".join(f"{size / whole:.2f}" for size in asked) if whole else "",
+    }
+
+
+def _memory_cells(result: dict[str, Any]) -> dict[str, str]:
+    return {
+        "call": result["row"],
+        "temporary (MiB)": f"{result['temporary_mib']:.2f}",
+        "inputs and outputs (MiB)": f"{result['inputs_and_outputs_mib']:.2f}",
+        "ratio": f"{result['ratio']:.2f}",
+        "why more than 1": result["exception"],
+    }
+
+
+def _markdown(rows: list[dict[str, str]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _restrict(cores: int) -> None:
