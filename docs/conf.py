@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("gallery_hooks.figures",),
     "reset_modules": ("gallery_hooks.warnings_are_errors",),
+    "reset_modules_order": "both",
     "reset_argv": "gallery_hooks.arguments",
     "abort_on_example_error": True,
     "download_all_examples": False,

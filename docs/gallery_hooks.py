@@ -2,12 +2,15 @@
 
 import os
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
 
 HERE = Path(__file__).parent
+
+_inside_example = ExitStack()
 
 
 def arguments(gallery_conf: dict, script_vars: dict) -> list[str]:
@@ -17,9 +20,12 @@ def arguments(gallery_conf: dict, script_vars: dict) -> list[str]:
     return ["--epochs", os.environ.get("CONN_DOCS_EPOCHS", "60"), "--out", str(HERE / "_build" / "demo")]
 
 
-def warnings_are_errors(gallery_conf: dict, fname: str) -> None:
-    """Make Python's warnings inside an example errors; Sphinx's -W does not see them."""
-    warnings.simplefilter("error")
+def warnings_are_errors(gallery_conf: dict, fname: str, when: str) -> None:
+    """Make Python's warnings inside an example errors, which Sphinx's -W does not see; after it, they are as before."""
+    if when == "before":
+        _inside_example.enter_context(warnings.catch_warnings(action="error"))
+    else:
+        _inside_example.close()
 
 
 def figures(block: tuple, block_vars: dict, gallery_conf: dict) -> str:
