@@ -208,7 +208,7 @@ def measure(name: str, repeats: int) -> Result:
         "peer": "none",
         "dtype": "float32",
         "cores": len(os.sched_getaffinity(0)),
-        "seconds": seconds,
+        "process_seconds": seconds,
         "wall_seconds": statistics.median(walls),
         "largest_difference": difference,
         "largest_difference_allowed": row.target,

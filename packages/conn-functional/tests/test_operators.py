@@ -398,6 +398,15 @@ def test_the_derivative_of_the_null_for_correlations_in_the_weights_is_that_of_t
         np.testing.assert_allclose(jax.grad(linear)(weight, series), expected, rtol=1e-7, atol=1e-12)
 
 
+def test_a_mean_over_more_pairs_than_an_integer_of_32_bits_counts():
+    with jax.enable_x64(False):
+        operator = correlation_operator(np.tile(np.float32([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]]), (25_000, 1)))
+        whole = np.ones((50_000, 1), np.float32)
+        mean = float(constant_potts_modularity(operator, whole))
+        found = float(correlation_modularity(operator, whole, n_frames=3, gamma=0.0))
+    np.testing.assert_allclose([mean, found], (1 - 0.5) / 2, rtol=1e-3)
+
+
 def test_a_constant_region_is_a_row_of_zeros_with_finite_gradients():
     series = SERIES.copy()
     series[3] = 0.1

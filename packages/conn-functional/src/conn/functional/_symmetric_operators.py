@@ -89,11 +89,11 @@ class CorrelationOperator(SymmetricOperator):
 
     def block_mv(self, block: Float[Array, "... region column"]) -> Float[Array, "... region column"]:
         """Return the product with every column of a block."""
-        return self.factor @ (self.share[..., None] * (jnp.swapaxes(self.factor, -1, -2) @ block))
+        return self.factor @ (self.share[..., None] * _gathered(self.factor, block))
 
     def quadratic_form(self, block: Float[Array, "... region column"]) -> Float[Array, "... column"]:
         """Return the quadratic form of every column, a sum of squares and so never negative."""
-        return (self.share[..., None] * (jnp.swapaxes(self.factor, -1, -2) @ block) ** 2).sum(-2)
+        return (self.share[..., None] * _gathered(self.factor, block) ** 2).sum(-2)
 
     def diagonal(self) -> Float[Array, "... region"]:
         """Return exactly 1 for a region that varies, 0 for a constant one."""
@@ -125,12 +125,12 @@ class LowRankOperator(SymmetricOperator):
 
     def block_mv(self, block: Float[Array, "... region column"]) -> Float[Array, "... region column"]:
         """Return the product with every column of a block."""
-        inner = jnp.swapaxes(self.factor, -1, -2) @ block
+        inner = _gathered(self.factor, block)
         return self.factor @ (inner if self.core is None else self.core @ inner)
 
     def quadratic_form(self, block: Float[Array, "... region column"]) -> Float[Array, "... column"]:
         """Return the quadratic form of every column."""
-        inner = jnp.swapaxes(self.factor, -1, -2) @ block
+        inner = _gathered(self.factor, block)
         return (inner * (inner if self.core is None else self.core @ inner)).sum(-2)
 
     def diagonal(self) -> Float[Array, "... region"]:
@@ -192,6 +192,11 @@ def elementwise(
     if block_size < 1:
         raise ValueError(f"block_size must be positive, and is {block_size}")
     return ElementwiseOperator(one.factor, one.share, function, block_size)
+
+
+def _gathered(factor: Array, block: Array) -> Array:
+    """Return the product of the factor's transpose with a block; as a product of transposes, XLA would copy it."""
+    return jnp.einsum("...rt,...rc->...tc", factor, block)
 
 
 def _varies(factor: Array) -> Array:

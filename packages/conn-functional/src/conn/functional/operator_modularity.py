@@ -203,7 +203,7 @@ def constant_potts_modularity(
     communities = _to_jax_array(affiliation)
     inside = quadratic_form(operator, communities).sum(-1)
     expected = (communities.sum(-2) ** 2).sum(-1)
-    return (inside - gamma * expected) / operator.in_structure().shape[-1] ** 2
+    return (inside - gamma * expected) / float(operator.in_structure().shape[-1]) ** 2
 
 
 def correlation_modularity(
@@ -263,7 +263,7 @@ def correlation_modularity(
     structure = _structure(correlation, n_frames, global_mode)
     of_structure = quadratic_form(structure, affiliation).sum(-1)
     inside = quadratic_form(correlation, affiliation).sum(-1)
-    return ((1.0 - gamma) * inside + gamma * of_structure) / structure.factor.shape[-2] ** 2
+    return ((1.0 - gamma) * inside + gamma * of_structure) / float(structure.factor.shape[-2]) ** 2
 
 
 def rectified_modularity(
