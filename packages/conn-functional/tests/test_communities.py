@@ -251,6 +251,15 @@ def test_coassignment_does_not_depend_on_the_names_of_labels(rng):
     assert both.shape == (2, 5, 5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_who_always_shares_a_community_has_exactly_one(dtype, rng):
+    labels = np.tile([0, 0, 1], (49, 1))  # 49 times the rounded 1/49 is not 1
+    for weight in (np.ones(49), rng.uniform(0.1, 1, 49)):
+        shared = np.asarray(coassignment(labels, weight=weight.astype(dtype)))
+        np.testing.assert_array_equal(shared, [[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+        assert not np.asarray(versatility(shared)).any()
+
+
 def test_versatility_of_certain_and_of_evenly_split_regions():
     certain = np.tile([0, 0, 1, 1, 2], (7, 1))
     assert versatility(coassignment(certain)).tolist() == [0.0] * 5

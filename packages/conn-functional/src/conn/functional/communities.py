@@ -15,6 +15,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -264,8 +265,13 @@ def coassignment(
     if weights.shape[-1:] != (n_runs,):
         raise ValueError(f"weight must have one value for each of {n_runs} runs, and has shape {weights.shape}")
     same = labels[..., :, None] == labels[..., None, :]
-    total = weights.sum(-1)[..., None, None]
-    return jnp.where(same, weights[..., None, None], 0.0).sum(-3) * _reciprocal(total)
+    shared = jnp.where(same, weights[..., None, None], 0.0).sum(-3)
+    # A region shares its community with itself in all runs: who always does has exactly its sum, and exactly 1, though
+    # XLA divides by multiplying with a rounded reciprocal.
+    total = shared[..., :1, :1]
+    part = shared * _reciprocal(total)
+    rounding = jnp.where(shared == total, 1.0 - part, 0.0)
+    return jnp.where(total == 0, 0.0, part + jax.lax.stop_gradient(rounding))
 
 
 def versatility(coassigned: Float[Tensor, "... region region"]) -> Float[Array, "... region"]:
