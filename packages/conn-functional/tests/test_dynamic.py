@@ -189,3 +189,14 @@ def test_bad_input_is_refused(what: str) -> None:
     call, message = REFUSED[what]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(("constant", "expected"), [("zero", 0.0), ("nan", np.nan)])
+def test_a_constant_region_holds_what_the_policy_says(constant: str, expected: float, rng: np.random.Generator) -> None:
+    series = np.stack([rng.normal(size=40), np.full(40, 0.1), rng.normal(size=40)]).astype(np.float32)
+    found = np.asarray(dynamic_conditional_corr(series, constant=constant))
+    np.testing.assert_array_equal(found[:, 1], expected)
+    np.testing.assert_array_equal(found[:, :, 1], expected)
+    assert np.isfinite(found[:, ::2, ::2]).all()
+    with pytest.raises(ValueError, match='constant must be "zero" or "nan"'):
+        dynamic_conditional_corr(series, constant="drop")

@@ -90,3 +90,14 @@ def test_frames_of_two_runs_are_no_pair(rng: np.random.Generator) -> None:
 def test_bad_input_is_refused(lags: list[int], settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         lagged_cov(np.ones((2, 4)), lags, **settings)
+
+
+@pytest.mark.parametrize(("constant", "expected"), [("zero", 0.0), ("nan", np.nan)])
+def test_a_constant_region_holds_what_the_policy_says(constant: str, expected: float, rng: np.random.Generator) -> None:
+    series = np.stack([rng.normal(size=40), np.full(40, 0.1), rng.normal(size=40)]).astype(np.float32)
+    found = np.asarray(lagged_corr(series, [0, 1], constant=constant))
+    np.testing.assert_array_equal(found[:, 1], expected)
+    np.testing.assert_array_equal(found[:, :, 1], expected)
+    assert np.isfinite(found[:, ::2, ::2]).all()
+    with pytest.raises(ValueError, match='constant must be "zero" or "nan"'):
+        lagged_corr(series, [0], constant="drop")

@@ -1,27 +1,62 @@
-"""What the spectral functions accept at their border: series, values a frame, a repetition time, a band."""
+"""What functions accept at their border: series, values a frame, a repetition time, a band, symmetric matrices."""
 
 from typing import TypeAlias
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from conn.functional.engine import Tensor, _to_jax_array
 
-__all__ = ["Band", "band_edges", "bins_of_band", "per_frame", "positive", "real_series"]
+__all__ = [
+    "Band",
+    "band_edges",
+    "bins_of_band",
+    "per_frame",
+    "positive",
+    "real_series",
+    "refuse_asymmetry",
+    "refuse_infinity",
+    "several_frames",
+]
 
 Band: TypeAlias = tuple[float | None, float | None]
 """The lowest and the highest frequency of a band in hertz; None leaves that side open."""
 
 
-def real_series(value: Tensor, *, name: str = "time_series", axes: str = "(..., region, frame)") -> Array:
-    """Return the series as a floating array whose rank is at least that of `axes`; integers become floats."""
+def real_series(
+    value: Tensor, *, name: str = "time_series", axes: str = "(..., region, frame)", check: bool = False
+) -> Array:
+    """Return the series as a floating array whose rank is at least that of `axes`; integers become floats.
+
+    With `check`, NaN and infinity are refused in every frame: where a mask says which frames count, it comes first.
+    """
     array = _to_jax_array(value)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise TypeError(f"{name} must be real, and is {array.dtype}")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(jnp.result_type(float))
-    return _ranked(array, name, axes)
+    array = _ranked(array, name, axes)
+    return refuse_infinity(name, array, ": interpolate such frames first") if check else array
+
+
+def several_frames(series: Array, what: str) -> None:
+    """Refuse a series of one frame, of which nothing can be said."""
+    if series.shape[-1] < 2:
+        raise ValueError(f"{what} needs at least two frames, and there are {series.shape[-1]}")
+
+
+def refuse_infinity(name: str, array: Array, remedy: str = "") -> Array:
+    """Return the array, which raises when it is computed if it holds NaN or infinity."""
+    return eqx.error_if(array, ~jnp.isfinite(array).all(), f"{name} holds NaN or infinity{remedy}")
+
+
+def refuse_asymmetry(name: str, matrix: Array) -> Array:
+    """Return the matrices, which raise when they are computed if one is not symmetric, to the rounding of a product."""
+    slack = 64 * jnp.finfo(matrix.dtype).eps * jnp.abs(matrix).max((-2, -1), keepdims=True)
+    apart = jnp.abs(matrix - jnp.swapaxes(matrix, -1, -2)) > slack
+    return eqx.error_if(matrix, apart.any(), f"{name} must be symmetric, and is not")
 
 
 def positive(name: str, value: float, unit: str) -> float:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from conn.functional._inputs import per_frame
+from conn.functional._inputs import per_frame, several_frames
 from conn.functional.engine import Tensor
 
 __all__ = ["frame_weights", "row_by_row"]
@@ -26,6 +26,7 @@ def row_by_row(row: Callable[[Array, Array], Array], series: Array) -> Array:
 
 def frame_weights(mask: Tensor | None, analytic: Array, *, check: bool) -> tuple[Array, Bool[Array, "... 1 frame"]]:
     """Return the analytic signals, 0 where masked, and which frames count; with `check`, refuse bad values."""
+    several_frames(analytic, "a coupling of two regions")
     if mask is None:
         valid = jnp.ones((1,) * (analytic.ndim - 1) + analytic.shape[-1:], bool)
     else:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact
 
-from conn.functional._inputs import positive, real_series
+from conn.functional._inputs import positive, real_series, refuse_infinity
 from conn.functional.engine import Tensor, _to_jax_array
 
 __all__ = [
@@ -25,13 +25,19 @@ __all__ = [
 ]
 
 
-def analytic_signal(time_series: Float[Tensor, "... region frame"]) -> Complex[Array, "... region frame"]:
+def analytic_signal(
+    time_series: Float[Tensor, "... region frame"],
+    *,
+    check: bool = False,
+) -> Complex[Array, "... region frame"]:
     """Return the analytic signal of every region.
 
     Parameters
     ----------
     time_series : array, shape (..., region, frame)
         Signals of a narrow band, in any unit; each run by itself. They count as periodic.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -55,16 +61,22 @@ def analytic_signal(time_series: Float[Tensor, "... region frame"]) -> Complex[A
     >>> analytic_signal(jnp.array([[1.0, 0.0, -1.0, 0.0]])).imag.tolist()
     [[0.0, 1.0, 0.0, -1.0]]
     """
-    return _transformed(real_series(time_series))
+    return _transformed(real_series(time_series, check=check))
 
 
-def hilbert_transform(time_series: Float[Tensor, "... region frame"]) -> Float[Array, "... region frame"]:
+def hilbert_transform(
+    time_series: Float[Tensor, "... region frame"],
+    *,
+    check: bool = False,
+) -> Float[Array, "... region frame"]:
     """Return the Hilbert transform of every region: each frequency a quarter of a period late.
 
     Parameters
     ----------
     time_series : array, shape (..., region, frame)
         Signals, in any unit; each run by itself. They count as periodic.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -84,16 +96,22 @@ def hilbert_transform(time_series: Float[Tensor, "... region frame"]) -> Float[A
     >>> hilbert_transform(jnp.array([[1.0, 0.0, -1.0, 0.0]])).tolist()
     [[0.0, 1.0, 0.0, -1.0]]
     """
-    return analytic_signal(time_series).imag
+    return analytic_signal(time_series, check=check).imag
 
 
-def envelope(time_series: Inexact[Tensor, "... region frame"]) -> Float[Array, "... region frame"]:
+def envelope(
+    time_series: Inexact[Tensor, "... region frame"],
+    *,
+    check: bool = False,
+) -> Float[Array, "... region frame"]:
     """Return the instantaneous amplitude.
 
     Parameters
     ----------
     time_series : array, shape (..., region, frame)
         Real signals of a narrow band, in any unit, or their analytic signals, which are taken as they are.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -111,16 +129,22 @@ def envelope(time_series: Inexact[Tensor, "... region frame"]) -> Float[Array, "
     >>> envelope(jnp.array([[3.0, 0.0, -3.0, 0.0]])).tolist()
     [[3.0, 3.0, 3.0, 3.0]]
     """
-    return modulus(as_analytic(time_series))
+    return modulus(as_analytic(time_series, check=check))
 
 
-def instantaneous_phase(time_series: Inexact[Tensor, "... region frame"]) -> Float[Array, "... region frame"]:
+def instantaneous_phase(
+    time_series: Inexact[Tensor, "... region frame"],
+    *,
+    check: bool = False,
+) -> Float[Array, "... region frame"]:
     r"""Return the phase of the analytic signal.
 
     Parameters
     ----------
     time_series : array, shape (..., region, frame)
         Real signals of a narrow band, or their analytic signals, which are taken as they are.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -138,11 +162,14 @@ def instantaneous_phase(time_series: Inexact[Tensor, "... region frame"]) -> Flo
     >>> [round(float(phase), 3) for phase in instantaneous_phase(jnp.array([1.0, 0.0, -1.0, 0.0])[None])[0]]
     [0.0, 1.571, 3.142, -1.571]
     """
-    return _angle(as_analytic(time_series))
+    return _angle(as_analytic(time_series, check=check))
 
 
 def instantaneous_frequency(
-    time_series: Inexact[Tensor, "... region frame"], *, repetition_time: float
+    time_series: Inexact[Tensor, "... region frame"],
+    *,
+    repetition_time: float,
+    check: bool = False,
 ) -> Float[Array, "... region step"]:
     """Return the frequency at which the phase advances from each frame to the next.
 
@@ -152,6 +179,8 @@ def instantaneous_frequency(
         Real signals of a narrow band, or their analytic signals, which are taken as they are. At least two frames.
     repetition_time : float
         Seconds from frame to frame.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -170,7 +199,7 @@ def instantaneous_frequency(
     [[0.125, 0.125, 0.125]]
     """
     sampling = 1 / positive("repetition_time", repetition_time, "s")
-    analytic = as_analytic(time_series)
+    analytic = as_analytic(time_series, check=check)
     if analytic.shape[-1] < 2:
         raise ValueError(f"a frequency needs at least two frames, and there are {analytic.shape[-1]}")
     # The turn from one frame to the next lies within half a period either way, as after unwrapping.
@@ -216,14 +245,14 @@ def unwrap(phase: Float[Tensor, "... frame"], *, period: float = 2 * np.pi) -> F
     return wrapped + jax.lax.stop_gradient(jnp.unwrap(wrapped, period=period) - wrapped)
 
 
-def as_analytic(value: Tensor) -> Complex[Array, "... region frame"]:
+def as_analytic(value: Tensor, *, check: bool = False) -> Complex[Array, "... region frame"]:
     """Return complex series as they are, and real ones as their analytic signal."""
     array = _to_jax_array(value)
     if not jnp.issubdtype(array.dtype, jnp.complexfloating):
-        return analytic_signal(array)
+        return analytic_signal(array, check=check)
     if array.ndim < 2 or 0 in array.shape[-2:]:
         raise ValueError(f"the series must have shape (..., region, frame) with no empty axis, and has {array.shape}")
-    return array
+    return refuse_infinity("the series", array, ": interpolate such frames first") if check else array
 
 
 def modulus(analytic: Complex[Array, "..."]) -> Float[Array, "..."]:

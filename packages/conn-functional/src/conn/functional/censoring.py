@@ -20,6 +20,7 @@ def framewise_displacement(
     *,
     rotation_unit: RotationUnit,
     radius: float = 50.0,
+    check: bool = False,
 ) -> Float[Array, "... frame"]:
     r"""Return how far the head moved since the frame before, :math:`\sum |\Delta t| + r \sum |\Delta \theta|`.
 
@@ -36,6 +37,8 @@ def framewise_displacement(
         Radians in FSL's, SPM's and fMRIPrep's files, degrees in AFNI's.
     radius : float, default 50
         Of the sphere on which rotations become arcs, in millimetres.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``.
 
     Returns
     -------
@@ -62,8 +65,8 @@ def framewise_displacement(
     """
     if rotation_unit not in get_args(RotationUnit):
         raise ValueError(f'rotation_unit must be "radians" or "degrees", and is {rotation_unit!r}')
-    shift = real_series(translation, name="translation", axes="(..., 3, frame)")
-    turn = real_series(rotation, name="rotation", axes="(..., 3, frame)")
+    shift = real_series(translation, name="translation", axes="(..., 3, frame)", check=check)
+    turn = real_series(rotation, name="rotation", axes="(..., 3, frame)", check=check)
     if shift.shape[-2] != 3 or turn.shape != shift.shape:
         raise ValueError(
             "translation and rotation must have one shape (..., 3, frame), "

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from conn.functional._inputs import real_series
+from conn.functional._inputs import real_series, several_frames
 from conn.functional._series import centred, joined_lead, refuse_bad_values, with_mask
 from conn.functional.engine import Tensor
 
@@ -136,6 +136,7 @@ def residualise(
     if isinstance(ridge, (int, float)) and not ridge > 0:
         raise ValueError(f"ridge must be positive, or None for a projection, and is {ridge}")
     series = real_series(time_series)
+    several_frames(series, "a regression")
     regressors = real_series(confounds, name="confounds", axes="(..., confound, frame)").astype(series.dtype)
     if regressors.shape[-1] != series.shape[-1]:
         raise ValueError(

@@ -12,6 +12,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from conn.functional._inputs import refuse_asymmetry, refuse_infinity, several_frames
 from conn.functional._moments import (
     adds_axes,
     checked_series,
@@ -167,13 +168,13 @@ def corr(
     >>> jnp.round(corr(series), 3).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    _known_policy(constant)
+    known_policy(constant)
     series, weights = checked_series(time_series, weight, mask, check=check)
-    _at_least_two_frames(series)
+    several_frames(series, "a correlation")
     matrix, row = coupling_of(coupling, toeplitz, series)
     if matrix is None and row is None and adds_axes(series, weights):
         correlation, varies = stack_correlation(series, weights)
-        return _constant_as(constant, correlation, varies)
+        return constant_as(constant, correlation, varies)
     if matrix is None and row is None:
         uniform = weight is None and mask is None
 
@@ -187,7 +188,10 @@ def corr(
 
 
 def corr_from_cov(
-    covariance: Float[Tensor, "... region region"], *, constant: ConstantPolicy = "zero"
+    covariance: Float[Tensor, "... region region"],
+    *,
+    constant: ConstantPolicy = "zero",
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return the correlations that belong to covariances, for example shrunk ones.
 
@@ -198,6 +202,8 @@ def corr_from_cov(
         one NaN.
     constant : {"zero", "nan"}, default "zero"
         What the row and the column of a constant region hold, diagonal included.
+    check : bool, default False
+        Refuse NaN, infinity and a matrix that is not symmetric by their values, also under ``jit``.
 
     Returns
     -------
@@ -215,8 +221,8 @@ def corr_from_cov(
     >>> corr_from_cov(jnp.array([[4.0, 1.0], [1.0, 1.0]])).tolist()
     [[1.0, 0.5], [0.5, 1.0]]
     """
-    _known_policy(constant)
-    matrix = square_matrix("covariance", covariance)
+    known_policy(constant)
+    matrix = square_matrix("covariance", covariance, check=check)
     return _normalised(matrix, jnp.diagonal(matrix, axis1=-2, axis2=-1) != 0, constant)
 
 
@@ -312,9 +318,9 @@ def paired_corr(
     >>> jnp.round(paired_corr(jnp.array([[1.0, 2.0, 3.0]]), jnp.array([[6.0, 4.0, 2.0]])), 6).tolist()
     [[-1.0]]
     """
-    _known_policy(constant)
+    known_policy(constant)
     one, other = _pair(first, second, weight, mask, coupling, toeplitz, check)
-    _at_least_two_frames(one.centred)
+    several_frames(one.centred, "a correlation")
     product = jnp.einsum("...rt,...st->...rs", one.weighted, other.centred) * one.share
     (of_rows, still_rows), (of_columns, still_columns) = variances(one), variances(other)
     rows, columns = reciprocal_root(of_rows, ~still_rows), reciprocal_root(of_columns, ~still_columns)
@@ -323,14 +329,14 @@ def paired_corr(
     return jnp.where(both, matrix, 0.0 if constant == "zero" else jnp.nan)
 
 
-def square_matrix(name: str, value: Tensor) -> Array:
-    """Return the floating matrices, which must be square."""
+def square_matrix(name: str, value: Tensor, *, check: bool = False) -> Array:
+    """Return the floating matrices, which must be square; with `check`, finite and symmetric."""
     matrix = _to_jax_array(value)
     if not jnp.issubdtype(matrix.dtype, jnp.floating):
         matrix = matrix.astype(jnp.result_type(float))
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or matrix.shape[-1] == 0:
         raise ValueError(f"{name} must have shape (..., region, region), and has shape {matrix.shape}")
-    return matrix
+    return refuse_asymmetry(name, refuse_infinity(name, matrix)) if check else matrix
 
 
 def _pair(first, second, weight, mask, coupling, toeplitz, check):
@@ -358,10 +364,10 @@ def _normalised(product: Array, varies: Array, constant: ConstantPolicy) -> Arra
     # The diagonal is 1, and NaN where a variance is negative or NaN.
     one = jnp.where(jnp.isnan(scale), jnp.nan, 1.0).astype(matrix.dtype)[..., None]
     identity = jnp.eye(matrix.shape[-1], dtype=bool)
-    return _constant_as(constant, jnp.where(identity, jnp.where(varies[..., None], one, 0.0), matrix), varies)
+    return constant_as(constant, jnp.where(identity, jnp.where(varies[..., None], one, 0.0), matrix), varies)
 
 
-def _constant_as(constant: ConstantPolicy, matrix: Array, varies: Array) -> Array:
+def constant_as(constant: ConstantPolicy, matrix: Array, varies: Array) -> Array:
     """Return correlations that are 0 for constant regions with what the policy says there."""
     if constant == "zero":
         return matrix
@@ -385,14 +391,9 @@ def with_ridge(matrix: Array, ridge: float | Array) -> Array:
     return matrix + amount[..., None, None] * jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
 
 
-def _known_policy(constant: str) -> None:
+def known_policy(constant: str) -> None:
     if constant not in ("zero", "nan"):
         raise ValueError(f'constant must be "zero" or "nan", and is {constant!r}')
-
-
-def _at_least_two_frames(series: Array) -> None:
-    if series.shape[-1] < 2:
-        raise ValueError(f"a correlation needs at least two frames, and there are {series.shape[-1]}")
 
 
 def _more_frames_than(ddof: int, series: Array) -> None:

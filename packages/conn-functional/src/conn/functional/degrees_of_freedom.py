@@ -71,6 +71,7 @@ def effective_degrees_of_freedom(
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "frame"] | None = None,
     max_lag: int | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     r"""Return how many independent frames the correlation of each pair of regions is worth.
 
@@ -88,6 +89,8 @@ def effective_degrees_of_freedom(
         The run of each frame. Frames of different runs are never a pair.
     max_lag : int, optional
         Where the taper reaches 0, in frames; :math:`2 \sqrt t` by default.
+    check : bool, default False
+        Refuse bad values too, also under ``jit`` (see `cov`).
 
     Returns
     -------
@@ -113,7 +116,7 @@ def effective_degrees_of_freedom(
     >>> bool(effective_degrees_of_freedom(smooth)[0, 1] < 300)
     True
     """
-    series, valid, labels, taper = _prepared(time_series, mask, run, max_lag)
+    series, valid, labels, taper = _prepared(time_series, mask, run, max_lag, check)
     if method == "bartlett":
         return _bartlett(series, valid, labels, taper)
     if method == "xdf":
@@ -133,6 +136,7 @@ def fisher_z_standard_error(
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "frame"] | None = None,
     max_lag: int | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     r"""Return the standard error of Fisher's z of each correlation, for autocorrelated series.
 
@@ -142,6 +146,8 @@ def fisher_z_standard_error(
         As in `effective_degrees_of_freedom`.
     method : {"bartlett", "xdf"}, default "xdf"
         :math:`1 / \sqrt{n_{ij} - 3}` with Bartlett's degrees of freedom, or :math:`\sqrt{V(r)} / (1 - r^2)`.
+    check : bool, default False
+        Refuse bad values too, also under ``jit`` (see `cov`).
 
     Returns
     -------
@@ -164,7 +170,7 @@ def fisher_z_standard_error(
     >>> bool(abs(fisher_z_standard_error(white)[0, 1] - 400**-0.5) < 0.01)
     True
     """
-    degrees = effective_degrees_of_freedom(time_series, method=method, mask=mask, run=run, max_lag=max_lag)
+    degrees = effective_degrees_of_freedom(time_series, method=method, mask=mask, run=run, max_lag=max_lag, check=check)
     spare = degrees - 3 if method == "bartlett" else degrees
     usable = spare > 0
     return jnp.where(usable, jax.lax.rsqrt(jnp.where(usable, spare, 1.0)), jnp.inf)
@@ -177,6 +183,7 @@ def pooled_degrees_of_freedom(
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "frame"] | None = None,
     max_lag: int | None = None,
+    check: bool = False,
 ) -> Float[Array, "..."]:
     r"""Return how many independent frames all regions' series together are worth: what bounds a covariance's rank.
 
@@ -192,6 +199,8 @@ def pooled_degrees_of_freedom(
         Weight of every frame, not negative. All frames weigh 1 by default.
     mask, run, max_lag
         As in `effective_degrees_of_freedom`.
+    check : bool, default False
+        Refuse bad values too, also under ``jit`` (see `cov`).
 
     Returns
     -------
@@ -214,7 +223,7 @@ def pooled_degrees_of_freedom(
     >>> 280 < float(pooled_degrees_of_freedom(white)) < 301
     True
     """
-    series, weights = checked_series(time_series, weight, mask)
+    series, weights = checked_series(time_series, weight, mask, check=check)
     valid = (weights > 0).astype(series.dtype)
     labels = run_labels(run, series.shape[-1])
     taper = _taper(series.shape[-1], max_lag, series.dtype)
@@ -227,8 +236,8 @@ def pooled_degrees_of_freedom(
     return jnp.where(usable, weights.sum(-1) ** 2 / jnp.where(usable, whole, 1.0), 0.0)
 
 
-def _prepared(time_series, mask, run, max_lag) -> tuple[Array, Array, Array, Array]:
-    series, valid = checked_series(time_series, None, mask)
+def _prepared(time_series, mask, run, max_lag, check) -> tuple[Array, Array, Array, Array]:
+    series, valid = checked_series(time_series, None, mask, check=check)
     taper = _taper(series.shape[-1], max_lag, series.dtype)
     return standardised(series, valid), valid, run_labels(run, series.shape[-1]), taper
 

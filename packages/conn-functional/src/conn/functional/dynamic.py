@@ -12,8 +12,9 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Array, Bool, Float, Int
 
+from conn.functional._inputs import several_frames
 from conn.functional._moments import checked_series
-from conn.functional.covariance import ConstantPolicy, corr, corr_from_cov
+from conn.functional.covariance import ConstantPolicy, constant_as, corr, corr_from_cov, known_policy
 from conn.functional.engine import Tensor, _to_jax_array
 from conn.functional.lagged import run_labels, standardised
 
@@ -121,6 +122,7 @@ def dynamic_conditional_corr(
     decay: float | Float[Tensor, ""] = 0.94,
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "frame"] | None = None,
+    constant: ConstantPolicy = "zero",
     check: bool = False,
 ) -> Float[Array, "... frame region region"]:
     r"""Return the dynamic conditional correlation of each frame, given the frames before it.
@@ -142,18 +144,21 @@ def dynamic_conditional_corr(
         True where a frame counts. In the place of a masked frame's products stands what was expected, :math:`Q_t`.
     run : array of int, shape (frame,), optional
         The run of each frame. The recursion starts at :math:`\bar Q` in every run.
+    constant : {"zero", "nan"}, default "zero"
+        What the row and the column of a constant region hold (see `corr`), diagonal included.
     check : bool, default False
         Refuse bad values too, also under ``jit`` (see `cov`).
 
     Returns
     -------
     array, shape (..., frame, region, region)
-        Without unit. With ``news=0`` the correlation at every frame. Constant regions give 0.
+        Without unit. With ``news=0`` the correlation at every frame.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit each other, or news and decay, given as numbers, are negative or sum to 1 or more.
+        If the shapes do not fit each other, or news and decay, given as numbers, are negative or sum to 1 or more, or
+        `constant` is unknown.
 
     References
     ----------
@@ -166,6 +171,7 @@ def dynamic_conditional_corr(
     >>> dynamic_conditional_corr(jax.random.normal(jax.random.key(0), (3, 20))).shape
     (20, 3, 3)
     """
+    known_policy(constant)
     scores, valid, first = _scores(time_series, mask, run, check)
     a, b = _coefficients(news, decay, scores)
     mean = _mean_products(scores, valid)
@@ -175,7 +181,7 @@ def dynamic_conditional_corr(
         return following, corr_from_cov(here)
 
     _, found = jax.lax.scan(step, mean, _frames_first(scores, valid, first))
-    return jnp.moveaxis(found, 0, -3)
+    return constant_as(constant, jnp.moveaxis(found, 0, -3), (scores != 0).any(-1)[..., None, :])
 
 
 def dynamic_conditional_log_likelihood(
@@ -362,6 +368,7 @@ def edge_time_series(
     series, valid = checked_series(time_series, None, mask, check=check)
     if series.shape[-2] < 2:
         raise ValueError("an edge needs two regions, and there is one")
+    several_frames(series, "a z-score")
     scores = standardised(series, valid)
     rows, columns = np.triu_indices(series.shape[-2], 1)
     return scores[..., rows, :] * scores[..., columns, :]
@@ -388,6 +395,7 @@ def _taper(taper: Taper | Tensor, width: int, sigma: float) -> Array:
 def _scores(time_series, mask, run, check) -> tuple[Array, Array, Array]:
     """Return the z-scored series, which frames count, and which are the first of their run."""
     series, valid = checked_series(time_series, None, mask, check=check)
+    several_frames(series, "a correlation")
     labels = run_labels(run, series.shape[-1])
     first = jnp.concatenate([jnp.ones(1, bool), labels[1:] != labels[:-1]])
     return standardised(series, valid), valid, first

@@ -227,6 +227,8 @@ def sections_response(sections: Float[Tensor, "section 6"], *, n_frames: int) ->
 def product_filter(
     time_series: Float[Tensor, "... region frame"],
     transfer: Inexact[Tensor, "... bin"],
+    *,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series with every Fourier coefficient multiplied by a gain.
 
@@ -241,6 +243,8 @@ def product_filter(
         with all leading axes of the series, regions included: shape ``(filter, 1, bin)`` with
         ``time_series[..., None, :, :]`` gives ``(..., filter, region, frame)``. The imaginary part at 0 Hz and, for
         an even number of frames, at the Nyquist frequency has no effect on a real series.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -260,7 +264,7 @@ def product_filter(
     >>> product_filter(jnp.array([[1.0, 2.0, 3.0, 6.0]]), jnp.array([1.0, 0.0, 0.0])).tolist()
     [[3.0, 3.0, 3.0, 3.0]]
     """
-    series = real_series(time_series)
+    series = real_series(time_series, check=check)
     gain = _gain(transfer, series)
     dtype = series.dtype
     spectrum = jnp.fft.rfft(series) * gain
@@ -270,6 +274,8 @@ def product_filter(
 def product_filtfilt(
     time_series: Float[Tensor, "... region frame"],
     transfer: Inexact[Tensor, "... bin"],
+    *,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series filtered forwards and backwards by a transfer function: without a phase shift.
 
@@ -281,6 +287,8 @@ def product_filtfilt(
         Signals, in any unit. They count as periodic, see `product_filter`.
     transfer : array, real or complex, shape (..., bin)
         As in `product_filter`.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -301,7 +309,7 @@ def product_filtfilt(
     [[12.0, 12.0, 12.0, 12.0]]
     """
     gain = _to_jax_array(transfer)
-    return product_filter(time_series, jnp.real(gain) ** 2 + jnp.imag(gain) ** 2)
+    return product_filter(time_series, jnp.real(gain) ** 2 + jnp.imag(gain) ** 2, check=check)
 
 
 def sosfilt(
@@ -309,6 +317,7 @@ def sosfilt(
     sections: Float[Tensor, "section 6"],
     *,
     initial: Literal["rest", "steady"] = "rest",
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series filtered once, forwards in time, by a cascade of second-order sections.
 
@@ -321,6 +330,8 @@ def sosfilt(
         float32.
     initial : {"rest", "steady"}, default "rest"
         State before the first frame: at rest, or as if the first value had stood there for ever.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -348,7 +359,7 @@ def sosfilt(
     """
     if initial not in ("rest", "steady"):
         raise ValueError(f'initial must be "rest" or "steady", and is {initial!r}')
-    series = real_series(time_series)
+    series = real_series(time_series, check=check)
     return _forth(series, _block_system(sections, series.dtype), steady=initial == "steady")
 
 
@@ -358,6 +369,7 @@ def sosfiltfilt(
     *,
     padding: Padding | None = "odd",
     pad_length: int | None = None,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series filtered forwards and then backwards in time: without a phase shift.
 
@@ -373,6 +385,8 @@ def sosfiltfilt(
     pad_length : int, optional
         Frames added at each end, fewer than there are. By default SciPy's: three times the number of taps,
         ``2 * section + 1`` less the coefficients that vanish. Sections under a transformation of JAX need it said.
+    check : bool, default False
+        Refuse NaN and infinity by their values, also under ``jit``: interpolate such frames first.
 
     Returns
     -------
@@ -403,7 +417,7 @@ def sosfiltfilt(
     >>> bool(jnp.allclose(sosfiltfilt(line, sections), line, atol=0.02))
     True
     """
-    series = real_series(time_series)
+    series = real_series(time_series, check=check)
     extra = _pad_length(sections, padding, pad_length, series.shape[-1])
     return _forth_and_back(series, _block_system(sections, series.dtype), padding=padding, extra=extra)
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from conn.functional._inputs import refuse_asymmetry, refuse_infinity
 from conn.functional.engine import Tensor, _to_jax_array
 
 __all__ = ["degree", "laplacian", "strength"]
@@ -191,15 +192,10 @@ def _graph(name: str, value: Tensor, *, check: bool, symmetric: bool = False, si
     matrix = _square(name, value)
     if not check:
         return matrix
-    matrix = eqx.error_if(matrix, ~jnp.isfinite(matrix).all(), f"{name} holds NaN or infinity")
+    matrix = refuse_infinity(name, matrix)
     if not signed:
         matrix = eqx.error_if(matrix, (matrix < 0).any(), f"{name} must not be negative: take one sign of the weights")
-    if symmetric:
-        # Both halves of a matrix product may differ by its rounding.
-        slack = 64 * jnp.finfo(matrix.dtype).eps * jnp.abs(matrix).max((-2, -1), keepdims=True)
-        apart = jnp.abs(matrix - jnp.swapaxes(matrix, -1, -2)) > slack
-        matrix = eqx.error_if(matrix, apart.any(), f"{name} must be symmetric, and is not: is the graph directed?")
-    return matrix
+    return refuse_asymmetry(name, matrix) if symmetric else matrix
 
 
 def _without_diagonal(matrix: Array) -> Array:

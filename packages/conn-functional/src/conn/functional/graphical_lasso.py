@@ -39,6 +39,7 @@ def graphical_lasso(
     penalty: float | Float[Tensor, "..."],
     tolerance: float = 1e-10,
     max_iterations: int = 5000,
+    check: bool = False,
 ) -> SparsePrecision:
     """Return the sparse precision that the graphical lasso finds for a covariance, and its inverse.
 
@@ -52,6 +53,8 @@ def graphical_lasso(
         Of both residuals, relative to the precision of the correlations; at least 64 eps.
     max_iterations : int, default 5000
         After which a solution that has not converged is refused.
+    check : bool, default False
+        Refuse NaN, infinity and a matrix that is not symmetric by their values, also under ``jit``.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def graphical_lasso(
     >>> (jnp.round(found.precision, 4) + 0.0).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    matrix = square_matrix("covariance", covariance)
+    matrix = square_matrix("covariance", covariance, check=check)
     if isinstance(penalty, int | float) and penalty <= 0:
         raise ValueError(f"penalty must be above 0, and is {penalty}")
     alpha = jnp.asarray(_to_jax_array(penalty), matrix.dtype)[..., None, None]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from conn.functional._inputs import real_series
-from conn.functional._series import count, neighbours, with_mask
+from conn.functional._series import count, neighbours, refuse_bad_values, with_mask
 from conn.functional.engine import Tensor
 
 __all__ = [
@@ -22,7 +22,10 @@ __all__ = [
 
 
 def linear_interpolate(
-    time_series: Float[Tensor, "... region frame"], mask: Bool[Tensor, "... frame"]
+    time_series: Float[Tensor, "... region frame"],
+    mask: Bool[Tensor, "... frame"],
+    *,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series with masked frames on the line between the nearest frames that count.
 
@@ -32,6 +35,8 @@ def linear_interpolate(
         Signals, in any unit.
     mask : array of bool, shape (..., frame)
         True where a frame counts.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -54,14 +59,17 @@ def linear_interpolate(
     >>> linear_interpolate(jnp.array([[0.0, jnp.nan, 2.0, jnp.nan]]), jnp.array([True, False, True, False])).tolist()
     [[0.0, 1.0, 2.0, 2.0]]
     """
-    series, valid = with_mask(real_series(time_series), mask)
+    series, valid = _masked(time_series, mask, check)
     before, after, fraction = _bracket(valid, series)
     filled = _at(series, before) * (1 - fraction) + _at(series, after) * fraction
     return jnp.where(valid, series, filled)
 
 
 def cubic_interpolate(
-    time_series: Float[Tensor, "... region frame"], mask: Bool[Tensor, "... frame"]
+    time_series: Float[Tensor, "... region frame"],
+    mask: Bool[Tensor, "... frame"],
+    *,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series with masked frames on the cubic spline through the frames that count.
 
@@ -75,6 +83,8 @@ def cubic_interpolate(
         Signals, in any unit.
     mask : array of bool, shape (..., frame)
         True where a frame counts.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -97,7 +107,7 @@ def cubic_interpolate(
     >>> bool(jnp.allclose(cubic_interpolate(cube, jnp.arange(6) != 2), cube, atol=1e-3))
     True
     """
-    series, valid = with_mask(real_series(time_series), mask)
+    series, valid = _masked(time_series, mask, check)
     before, after, fraction = _bracket(valid, series)
     start, end = _at(series, before), _at(series, after)
     line = start * (1 - fraction) + end * fraction
@@ -120,6 +130,7 @@ def spectral_interpolate(
     *,
     highest: float | None = None,
     oversampling: int = 8,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     r"""Return the series with masked frames that have the spectrum of the frames that count.
 
@@ -139,6 +150,8 @@ def spectral_interpolate(
         mean rate of the frames that count, as published: see the notes.
     oversampling : int, default 8
         Frequencies for each that a Fourier transform of all frames has.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -178,7 +191,7 @@ def spectral_interpolate(
         raise ValueError(f"highest must lie between 0 and 0.5 cycles a frame, and is {highest}")
     if oversampling < 1:
         raise ValueError(f"oversampling must be at least 1, and is {oversampling}")
-    series, valid = with_mask(real_series(time_series), mask)
+    series, valid = _masked(time_series, mask, check)
     mean = series.sum(-1, keepdims=True) / count(valid, series)
     data = jnp.where(valid, series - mean, 0.0)
     share = count(valid, series) / series.shape[-1] / 2 if highest is None else highest
@@ -195,6 +208,7 @@ def hybrid_interpolate(
     longest_line: int = 3,
     highest: float | None = None,
     oversampling: int = 8,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     """Return the series with short gaps filled by lines and long ones from the spectrum.
 
@@ -208,6 +222,8 @@ def hybrid_interpolate(
         Masked frames in a row, at most, that `linear_interpolate` fills; `spectral_interpolate` fills the others.
     highest, oversampling : float and int, default None and 8
         See `spectral_interpolate`.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -228,7 +244,7 @@ def hybrid_interpolate(
     """
     if longest_line < 0:
         raise ValueError(f"longest_line must not be negative, and is {longest_line}")
-    line = linear_interpolate(time_series, mask)
+    line = linear_interpolate(time_series, mask, check=check)
     spectrum = spectral_interpolate(time_series, mask, highest=highest, oversampling=oversampling)
     _, valid = with_mask(real_series(time_series), mask)
     last, following = neighbours(valid)
@@ -240,6 +256,7 @@ def weighted_interpolate(
     mask: Bool[Tensor, "... frame"],
     *,
     width: float | Float[Array, ""] = 1.0,
+    check: bool = False,
 ) -> Float[Array, "... region frame"]:
     r"""Return the series with masked frames that are averages of the frames that count, near ones above all.
 
@@ -254,6 +271,8 @@ def weighted_interpolate(
         True where a frame counts.
     width : float, default 1
         :math:`\sigma > 0`, in frames.
+    check : bool, default False
+        Refuse bad values too, also under ``jit``: NaN or infinity in a frame that counts.
 
     Returns
     -------
@@ -281,13 +300,19 @@ def weighted_interpolate(
     """
     if isinstance(width, (int, float)) and not width > 0:
         raise ValueError(f"width must be positive, and is {width}")
-    series, valid = with_mask(real_series(time_series), mask)
+    series, valid = _masked(time_series, mask, check)
     place = jnp.arange(series.shape[-1], dtype=series.dtype)
     closeness = -(((place[:, None] - place[None, :]) / width) ** 2) / 2
     closeness = closeness.reshape((1,) * (series.ndim - 2) + closeness.shape)
     some = valid.any(-1, keepdims=True)
     weights = jax.nn.softmax(jnp.where(valid | ~some, closeness, -jnp.inf), axis=-1)
     return jnp.where(valid, series, series @ jnp.swapaxes(weights, -1, -2))
+
+
+def _masked(time_series: Tensor, mask: Tensor, check: bool) -> tuple[Array, Array]:
+    """Return the series, 0 where masked, and where frames count; with `check`, refuse bad values there."""
+    series, valid = with_mask(real_series(time_series), mask)
+    return (refuse_bad_values("time_series", series) if check else series), valid
 
 
 def _bracket(valid: Array, series: Array) -> tuple[Array, Array, Array]:

@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from conn.functional._inputs import several_frames
 from conn.functional._moments import checked_series, reciprocal_root, variances, weigh
+from conn.functional.covariance import ConstantPolicy, constant_as, known_policy
 from conn.functional.engine import Tensor, _to_jax_array
 
 __all__ = ["lagged_corr", "lagged_cov"]
@@ -50,7 +52,7 @@ def lagged_cov(
     Raises
     ------
     ValueError
-        If there is no lag, a lag is as long as the series, or the shapes do not fit each other.
+        If there is no lag, a lag is as long as the series, there is one frame, or the shapes do not fit each other.
 
     See Also
     --------
@@ -66,6 +68,7 @@ def lagged_cov(
     True
     """
     series, weights = checked_series(time_series, None, mask, check=check)
+    several_frames(series, "a covariance")
     steps = _checked_lags(lags, series.shape[-1])
     return _at_lags(_centred(series, weights), weights, run_labels(run, series.shape[-1]), steps)
 
@@ -76,6 +79,7 @@ def lagged_corr(
     *,
     mask: Bool[Tensor, "... frame"] | None = None,
     run: Int[Tensor, "frame"] | None = None,
+    constant: ConstantPolicy = "zero",
     check: bool = False,
 ) -> Float[Array, "... lag region region"]:
     """Return the correlation of every region with every other one some frames earlier.
@@ -87,16 +91,19 @@ def lagged_corr(
     ----------
     time_series, lags, mask, run, check
         As in `lagged_cov`.
+    constant : {"zero", "nan"}, default "zero"
+        What the rows and the columns of a constant region hold (see `corr`), diagonal included.
 
     Returns
     -------
     array, shape (..., lag, target, source)
-        Without unit. Constant regions give 0.
+        Without unit.
 
     Raises
     ------
     ValueError
-        If there is no lag, a lag is as long as the series, or the shapes do not fit each other.
+        If there is no lag, a lag is as long as the series, there is one frame, the shapes do not fit each other, or
+        `constant` is unknown.
 
     Examples
     --------
@@ -106,8 +113,12 @@ def lagged_corr(
     [1.0, -1.0, 1.0]
     """
     series, weights = checked_series(time_series, None, mask, check=check)
+    known_policy(constant)
+    several_frames(series, "a correlation")
     steps = _checked_lags(lags, series.shape[-1])
-    return _at_lags(standardised(series, weights), weights, run_labels(run, series.shape[-1]), steps)
+    scores = standardised(series, weights)
+    matrices = _at_lags(scores, weights, run_labels(run, series.shape[-1]), steps)
+    return constant_as(constant, matrices, (scores != 0).any(-1)[..., None, :])
 
 
 def standardised(series: Array, weights: Array) -> Float[Array, "... region frame"]:

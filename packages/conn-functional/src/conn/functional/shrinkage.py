@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from conn.functional._inputs import several_frames
 from conn.functional._moments import Weighed, checked_series, each_scan, moments, weigh
 from conn.functional.covariance import square_matrix
 from conn.functional.engine import Tensor, _to_jax_array
@@ -28,7 +29,10 @@ class ShrunkCovariance(NamedTuple):
 
 
 def shrunk_cov(
-    covariance: Float[Tensor, "... region region"], *, shrinkage: float | Float[Tensor, "..."]
+    covariance: Float[Tensor, "... region region"],
+    *,
+    shrinkage: float | Float[Tensor, "..."],
+    check: bool = False,
 ) -> Float[Array, "... region region"]:
     """Return the covariance, shrunk by a given intensity towards the mean variance times the identity.
 
@@ -38,6 +42,8 @@ def shrunk_cov(
         NaN anywhere makes the diagonal NaN.
     shrinkage : float or array, shape (...)
         Between 0 and 1.
+    check : bool, default False
+        Refuse NaN, infinity and a matrix that is not symmetric by their values, also under ``jit``.
 
     Returns
     -------
@@ -58,7 +64,7 @@ def shrunk_cov(
     >>> shrunk_cov(jnp.array([[3.0, 1.0], [1.0, 1.0]]), shrinkage=0.5).tolist()
     [[2.5, 0.5], [0.5, 1.5]]
     """
-    matrix = square_matrix("covariance", covariance)
+    matrix = square_matrix("covariance", covariance, check=check)
     if isinstance(shrinkage, int | float) and not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage must lie between 0 and 1, and is {shrinkage}")
     intensity = jnp.asarray(_to_jax_array(shrinkage), matrix.dtype)[..., None, None]
@@ -175,6 +181,7 @@ def oas(
 
 def _of_each_scan(intensity: Callable[[Weighed, Array], Array], time_series, weight, mask, check) -> ShrunkCovariance:
     series, weights = checked_series(time_series, weight, mask, check=check)
+    several_frames(series, "a shrinkage intensity")
     uniform = weight is None and mask is None
     lead = jnp.broadcast_shapes(series.shape[:-2], weights.shape[:-1])
     series = jnp.broadcast_to(series, (*lead, *series.shape[-2:]))
