@@ -12,6 +12,7 @@ the whole brain would take.
 
 import argparse
 import ctypes
+import gc
 import json
 import os
 import statistics
@@ -187,6 +188,7 @@ def measure(name: str, repeats: int) -> Result:
     held = tuple(jnp.asarray(array) for array in arrays)
     jax.block_until_ready(jax.jit(jnp.sum)(held[0]))  # JAX itself is up before the memory is read
     del arrays
+    gc.collect()  # JAX may hold on to what it copied
     before = _resident_from_now_on()
     begin = time.perf_counter()
     compiled = jax.jit(row.call).lower(*held).compile()
@@ -214,6 +216,7 @@ def measure(name: str, repeats: int) -> Result:
         "largest_difference_allowed": row.target,
         "compilation_seconds": compilation,
         "peak_gib_above_data": peak / 2**30,
+        "resident_gib_before": before / 2**30,
         "peak_gib_allowed": PEAK_GIB,
         "data_bytes": held[0].nbytes,
         "dense_bytes": held[0].shape[0] ** 2 * held[0].dtype.itemsize,
