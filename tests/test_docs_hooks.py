@@ -132,7 +132,7 @@ def test_the_page_of_benchmarks_holds_the_last_results_and_keeps_its_text(tmp_pa
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert text.index("## One core") < text.index("## 2 cores") < text.index("**0.50**, missed")
+    assert text.index("## One core") < text.index("## 2 cores") < text.index("**0.50 (1)**, missed")
     assert "| corr | 1.00 | 2.00 | 0.50 |  |" in text
     bench.write_page(page, tmp_path)
     assert page.read_text(encoding="utf-8") == text

@@ -90,17 +90,15 @@ def _sections(results: list[dict[str, Any]]) -> str:
 
 
 def _timed_cells(result: dict[str, Any]) -> dict[str, str]:
-    missed = result["ratio"] < result["target"]
+    ratio = f"{result['ratio']:.2f} ({result['target']:g})"
     whole = result.get("input_and_output_bytes")
     asked = [result[key] for key in ("temporary_bytes", "peer_temporary_bytes") if key in result]
     return {
         "row": result["row"],
         "ours": f"`{result['estimator'].removeprefix('conn.functional.')}`, {result['dtype']}",
         "peer": result["peer"],
-        "ours (s)": f"{result['seconds']:.3g}",
-        "peer (s)": f"{result['peer_seconds']:.3g}",
-        "ratio": f"**{result['ratio']:.2f}**, missed" if missed else f"{result['ratio']:.2f}",
-        "target": f"{result['target']:g}",
+        "seconds, ours / peer": f"{result['seconds']:.3g} / {result['peer_seconds']:.3g}",
+        "ratio (target)": f"**{ratio}**, missed" if result["ratio"] < result["target"] else ratio,
         "difference": f"{result['largest_difference']:.0e}",
         "compiling (s)": f"{result['compilation_seconds']:.1f}" if "compilation_seconds" in result else "",
         "memory": ", peer ".join(f"{size / whole:.2f}" for size in asked) if whole else "",
