@@ -117,8 +117,8 @@ def spd_power(
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> spd_power(jnp.diag(jnp.array([4.0, 9.0])), -0.5).round(4).diagonal().tolist()
-    [0.5, 0.33329999446868896]
+    >>> [round(float(value), 4) for value in spd_power(jnp.diag(jnp.array([4.0, 9.0])), -0.5).diagonal()]
+    [0.5, 0.3333]
     """
     return _function(("power", float(exponent)), definite(matrix, check=check))
 
