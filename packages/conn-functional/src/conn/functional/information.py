@@ -310,8 +310,9 @@ def gaussian_jensen_shannon(
 ) -> Float[Array, "..."]:
     r"""Return the geometric Jensen-Shannon divergence of two Gaussians.
 
-    It is :math:`\tfrac12 D(p \| g) + \tfrac12 D(q \| g)`. Between them lies :math:`g`, their normalised geometric mean, which is Gaussian (the mean precision, and the mean
-    weighted by precision). The original divergence, of which the arithmetic mixture is part, has no closed form.
+    It is :math:`\tfrac12 D(p \| g) + \tfrac12 D(q \| g)`. Between them lies :math:`g`, their normalised geometric mean,
+    which is Gaussian (the mean precision, and the mean weighted by precision). The original divergence, of which the
+    arithmetic mixture is part, has no closed form.
 
     Parameters
     ----------
