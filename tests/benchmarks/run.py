@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "benchmarks"
 PAGE = HERE.parents[1] / "docs" / "functional" / "benchmarks.md"
 BEGIN, END = "<!-- results, written by `hatch run bench --page` -->", "<!-- end of results -->"
-COLUMNS = ("row", "dtype", "peer", "peer_seconds", "seconds", "ratio", "target", "largest_difference")
+COLUMNS = ("row", "dtype", "peer", "peer_seconds", "seconds", "ratio", "target", "largest_difference", "peak_gib")
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -73,7 +73,7 @@ def write_page(page: Path, build: Path) -> None:
 
 def _sections(results: list[dict[str, Any]]) -> str:
     """Return a table of times for each number of cores, and one of memory."""
-    timed = [result for result in results if "seconds" in result]
+    timed = [result for result in results if "peer_seconds" in result]
     sections = []
     for cores in sorted({result["cores"] for result in timed}):
         rows = [result for result in timed if result["cores"] == cores]
@@ -86,6 +86,13 @@ def _sections(results: list[dict[str, Any]]) -> str:
     if measured:
         text = "What compiled programs ask for beside inputs and outputs, in float32; nothing is run."
         sections.append(f"## Temporary memory\n\n{text}\n\n{_markdown([_memory_cells(row) for row in measured])}")
+    alone = [result for result in results if "peak_gib" in result]
+    if alone:
+        text = (
+            "What nobody else has, each row in a process of its own on as many cores as it says. Memory is the peak of "
+            "the process above what it held with the data alone, the compilation included."
+        )
+        sections.append(f"## Without the matrix\n\n{text}\n\n{_markdown([_alone_cells(row) for row in alone])}")
     return "\n".join(sections)
 
 
@@ -112,6 +119,19 @@ def _memory_cells(result: dict[str, Any]) -> dict[str, str]:
         "inputs and outputs (MiB)": f"{result['inputs_and_outputs_mib']:.2f}",
         "ratio": f"{result['ratio']:.2f}",
         "why more than 1": result["exception"],
+    }
+
+
+def _alone_cells(result: dict[str, Any]) -> dict[str, str]:
+    memory = f"{result['peak_gib']:.2f} ({result['peak_gib_allowed']:g})"
+    whole = result.get("whole_brain_seconds_computed")
+    return {
+        "row": f"{result['row']}, {result['dtype']}",
+        "cores": str(result["cores"]),
+        "seconds": f"{result['seconds']:.3g}" + (f" (whole brain, computed: {whole:.0f})" if whole else ""),
+        "compiling (s)": f"{result['compilation_seconds']:.1f}",
+        "difference (allowed)": f"{result['largest_difference']:.0e} ({result['largest_difference_allowed']:g})",
+        "peak memory, GiB (allowed)": memory if result["passed"] else f"**{memory}**, missed",
     }
 
 
