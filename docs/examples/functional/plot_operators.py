@@ -28,7 +28,7 @@ from conn.functional import (
 )
 
 BLUE, VERMILION = "#0072B2", "#D55E00"
-sizes, n_frames = [500, 1000, 2000, 4000], 300
+sizes, n_frames = [1000, 2000, 4000], 300
 rng = np.random.default_rng(0)
 ways = {
     "matrix formed": jax.jit(lambda x: corr(x).sum(-1)),
