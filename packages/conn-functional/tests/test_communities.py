@@ -16,6 +16,8 @@ from conn.functional import (
     constant_potts_null,
     correlation_null,
     detect_communities,
+    detect_multilayer_communities,
+    multilayer_modularity,
     relaxed_modularity,
     versatility,
 )
@@ -84,6 +86,14 @@ OP_CASES = [
         lambda a: consensus_communities(detect_communities(a).run_labels),
         lambda rng: (stochastic_blocks(rng),),
         "property: finds planted communities, and what runs agree on",
+        host_only=HOST,
+    ),
+    OpCase(
+        "detect_multilayer_communities",
+        lambda a: detect_multilayer_communities(np.stack([a, a]), coupling=0.0).quality,
+        lambda rng: (KARATE,),
+        "networkx.community.louvain_communities, the best of ten",
+        _best_of_networkx,
         host_only=HOST,
     ),
     OpCase(
@@ -179,6 +189,44 @@ def test_a_directed_graph_has_the_directed_modularity(rng):
     found = detect_communities(matrix, n_runs=2)
     graph = nx.from_numpy_array(matrix.T, create_using=nx.DiGraph)
     assert found.quality == pytest.approx(nx.community.modularity(graph, _sets(found.labels)), rel=1e-10)
+
+
+def moving_region(rng):
+    """Four layers of two groups of five, between which region 4 changes after the second layer."""
+    group = np.arange(10) // 5 == np.zeros((4, 1))
+    group[2:, 4] = False
+    noise = 0.3 * rng.random((4, 10, 10))
+    return np.where(group[:, :, None] == group[:, None, :], 1.0, 0.1) + noise + np.swapaxes(noise, 1, 2), group
+
+
+def test_a_region_that_changes_its_community_is_followed_through_the_layers(rng):
+    matrices, group = moving_region(rng)
+    found = detect_multilayer_communities(matrices, coupling=0.2, n_runs=3)
+    np.testing.assert_array_equal(found.labels, np.where(group, found.labels[0, 0], found.labels[0, 9]))
+    assert found.labels[0, 0] != found.labels[0, 9]
+    assert found.run_labels.shape == (3, 4, 10)
+    # Coupled more strongly than connected, it stays where it is.
+    tied = detect_multilayer_communities(matrices, coupling=50.0, n_runs=3)
+    assert (tied.labels == tied.labels[0]).all()
+
+
+@pytest.mark.parametrize("sign", ["+", "both"])
+@pytest.mark.parametrize("order", ["ordinal", "categorical"])
+def test_quality_is_the_multilayer_modularity_of_the_partition(sign, order, rng):
+    matrices = rng.normal(size=(2, 3, 6, 6))
+    matrices = matrices + np.swapaxes(matrices, -1, -2)
+    settings = {"coupling": 0.7, "order": order, "gamma": np.array([0.8, 1.0, 1.2]), "sign": sign}
+    found = detect_multilayer_communities(matrices, n_runs=2, **settings)
+    for item in range(2):
+        expected = multilayer_modularity(matrices[item], _one_hot(found.labels[item]), **settings)
+        np.testing.assert_allclose(found.quality[item], expected, rtol=1e-10)
+        np.testing.assert_allclose(found.quality[item], found.run_quality[item].max())
+
+
+def test_layers_without_weight_or_coupling_have_regions_alone():
+    found = detect_multilayer_communities(np.zeros((2, 3, 3)), coupling=0.0, n_runs=1)
+    assert found.labels.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert found.quality == 0
 
 
 def test_a_seed_gives_the_same_runs_and_more_runs_begin_with_them():
@@ -278,6 +326,13 @@ def test_versatility_of_certain_and_of_evenly_split_regions():
         (lambda: detect_communities(np.eye(2), sign="?"), ValueError, "sign must be"),
         (lambda: detect_communities(np.eye(2), n_runs=0), ValueError, "n_runs must be"),
         (lambda: detect_communities(np.eye(2), seed=-1), ValueError, "seed must not"),
+        (lambda: detect_multilayer_communities(np.ones((2, 2))), ValueError, "layer, region, region"),
+        (
+            lambda: detect_multilayer_communities(np.ones((2, 2, 2)), coupling=np.nan),
+            ValueError,
+            "coupling must be fin",
+        ),
+        (lambda: detect_multilayer_communities(np.ones((2, 2, 2)), sign=None), ValueError, "sign must be"),
         (lambda: consensus_communities(np.zeros(3, int)), ValueError, "run, region"),
         (lambda: consensus_communities(np.zeros((2, 3), int), threshold=2), ValueError, "threshold must lie"),
         (lambda: consensus_communities(np.zeros((2, 3), int), max_iterations=0), ValueError, "max_iterations must"),

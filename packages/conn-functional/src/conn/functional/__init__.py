@@ -24,6 +24,7 @@ from conn.functional.communities import (
     coassignment,
     consensus_communities,
     detect_communities,
+    detect_multilayer_communities,
     versatility,
 )
 from conn.functional.confounds import detrend, residualise
@@ -241,6 +242,7 @@ __all__ = [
     "degree",
     "design_sections",
     "detect_communities",
+    "detect_multilayer_communities",
     "detrend",
     "distance_corr",
     "dual_total_correlation",

@@ -404,18 +404,38 @@ def multilayer_modularity(
     >>> round(float(multilayer_modularity(layers, jnp.stack([partition, partition]), coupling=0.5)), 6)
     0.666667
     """
-    matrix = _graph("adjacency", adjacency, check=check)
-    if matrix.ndim < 3:
-        raise ValueError(f"adjacency must have shape (..., layer, region, region), and has shape {matrix.shape}")
-    if sign not in ("+", "-", "both"):
-        raise ValueError(f'sign must be "+", "-" or "both", and is {sign!r}')
-    communities = _affiliation_of(matrix, affiliation)
-    n_layers, n_regions = matrix.shape[-3], matrix.shape[-1]
+    within, couplings, total = layered(
+        adjacency, coupling=coupling, order=order, gamma=gamma, null=null, sign=sign, check=check
+    )
+    n_layers, n_regions = within.shape[-3:-1]
+    communities = _affiliation_of(within, affiliation)
     if communities.ndim < 3 or communities.shape[-3] != n_layers:
         raise ValueError(
             f"affiliation must have shape (..., {n_layers}, {n_regions}, community), one for each of the "
             f"{n_layers} layers, and has shape {communities.shape}"
         )
+    intra = jnp.einsum("...lic,...lic->...", communities, within @ communities)
+    shared = jnp.einsum("...lic,...mic->...lm", communities, communities)
+    return (intra + (couplings * shared).sum((-2, -1))) * _reciprocal(total)
+
+
+def layered(
+    adjacency: Tensor,
+    *,
+    coupling: Tensor | float,
+    order: str,
+    gamma: Tensor | float,
+    null: Callable[[Array], Array],
+    sign: Sign,
+    check: bool = False,
+) -> tuple[Array, Array, Array]:
+    """Return the modularity matrix of every layer, the weight between every two layers, and what all weights sum to."""
+    matrix = _graph("adjacency", adjacency, check=check)
+    if matrix.ndim < 3:
+        raise ValueError(f"adjacency must have shape (..., layer, region, region), and has shape {matrix.shape}")
+    if sign not in ("+", "-", "both"):
+        raise ValueError(f'sign must be "+", "-" or "both", and is {sign!r}')
+    n_layers, n_regions = matrix.shape[-3], matrix.shape[-1]
     resolution = jnp.asarray(gamma)
     if resolution.ndim > 0:
         if resolution.shape != (n_layers,):
@@ -423,14 +443,12 @@ def multilayer_modularity(
         resolution = resolution[:, None, None]
     couplings = _couplings(coupling, order, n_layers, matrix.dtype)
     within = modularity_matrix(matrix, gamma=resolution.astype(matrix.dtype), null=null, sign=sign)
-    intra = jnp.einsum("...lic,...lic->...", communities, within @ communities)
-    shared = jnp.einsum("...lic,...mic->...lm", communities, communities)
     counted = jnp.abs(matrix) if sign == "both" else _part(matrix, sign)
     total = counted.sum((-3, -2, -1)) + n_regions * couplings.sum((-2, -1))
-    return (intra + (couplings * shared).sum((-2, -1))) * _reciprocal(total)
+    return within, couplings, total
 
 
-def _couplings(coupling: Tensor, order: str, n_layers: int, dtype: jnp.dtype) -> Array:
+def _couplings(coupling: Tensor | float, order: str, n_layers: int, dtype: jnp.dtype) -> Array:
     """Return the weight between every two layers, 0 on the diagonal."""
     if order not in ("ordinal", "categorical"):
         raise ValueError(f'order must be "ordinal" or "categorical", and is {order!r}')
