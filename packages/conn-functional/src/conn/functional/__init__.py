@@ -12,6 +12,7 @@ from conn.functional.analytic import (
     instantaneous_phase,
     unwrap,
 )
+from conn.functional.autoregression import VectorAutoregression, fit_autoregression
 from conn.functional.censoring import censoring_mask, dummy_frame_mask, framewise_displacement
 from conn.functional.cleaning import clean
 from conn.functional.coherence import (
@@ -67,6 +68,7 @@ from conn.functional.filters import (
     sosfilt,
     sosfiltfilt,
 )
+from conn.functional.granger import GrangerTest, granger_causality, granger_test
 from conn.functional.graph import (
     degree,
     laplacian,
@@ -194,6 +196,7 @@ __all__ = [
     "Eigenpairs",
     "EllipsoidParameter",
     "FilterBank",
+    "GrangerTest",
     "IdentityParameter",
     "IsochoricParameter",
     "MappedLogits",
@@ -208,6 +211,7 @@ __all__ = [
     "ShrunkCovariance",
     "SparsePrecision",
     "TanhParameter",
+    "VectorAutoregression",
     "WaveletCoherence",
     "__version__",
     "alff",
@@ -258,6 +262,7 @@ __all__ = [
     "falff",
     "fisher_z",
     "fisher_z_standard_error",
+    "fit_autoregression",
     "fit_dynamic_conditional_corr",
     "framewise_displacement",
     "gaussian_entropy",
@@ -267,6 +272,8 @@ __all__ = [
     "girvan_newman_null",
     "girvan_newman_operator",
     "global_efficiency",
+    "granger_causality",
+    "granger_test",
     "graphical_lasso",
     "hilbert_transform",
     "hybrid_interpolate",

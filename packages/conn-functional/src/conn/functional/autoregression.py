@@ -1,0 +1,195 @@
+r"""Vector autoregression: each region's next frame as a linear function of all regions' last ones.
+
+:math:`x_t = c + \sum_{l=1}^{p} B_l x_{t-l} + e_t`, with :math:`B_l` of shape [target, source]. All that is needed of
+the series are the second moments of the frames and of what came before them, gathered once.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from conn.functional._inputs import real_series
+from conn.functional._inverse import symmetric_inverse
+from conn.functional._segments import frame_blocks
+from conn.functional._series import refuse_bad_values
+from conn.functional.engine import Tensor, _to_jax_array
+
+__all__ = ["VectorAutoregression", "fit_autoregression"]
+
+
+class VectorAutoregression(NamedTuple):
+    """A fitted vector autoregression."""
+
+    coefficients: Float[Array, "... lag target source"]
+    """By lag, from 1 on: what a source's frame adds to the target's."""
+    intercept: Float[Array, "... target"]
+    """In the unit of the series."""
+    residual_covariance: Float[Array, "... target source"]
+    """Of what is left, divided by the frames that were predicted less the coefficients of a target."""
+    n_frames: Float[Array, "..."]
+    """Frames that were predicted: those whose predecessors all count and lie in the same run."""
+
+
+class LaggedMoments(NamedTuple):
+    """Sums of products about the mean of what came before (region by region for each lag) and of what followed."""
+
+    past: Float[Array, "... feature feature"]
+    cross: Float[Array, "... feature target"]
+    present: Float[Array, "... target"]
+    """Of each target with itself."""
+    past_mean: Float[Array, "... feature"]
+    present_mean: Float[Array, "... target"]
+    count: Float[Array, "..."]
+
+
+def fit_autoregression(
+    time_series: Float[Tensor, "... region frame"],
+    order: int,
+    *,
+    ridge: float = 0.0,
+    mask: Bool[Tensor, "... frame"] | None = None,
+    run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
+) -> VectorAutoregression:
+    """Return the vector autoregression of the series, by least squares with one factorisation for all targets.
+
+    Parameters
+    ----------
+    time_series : array, shape (..., region, frame)
+        Signals, in any unit. An intercept is always fitted.
+    order : int
+        Number of lags, in frames.
+    ridge : float, default 0
+        Penalty of the coefficients, as a fraction of the mean sum of squares of what came before. With 0, there must
+        be more frames than coefficients of a target.
+    mask : array of bool, shape (..., frame), optional
+        True where a frame counts. A frame is predicted where it and its `order` predecessors count: masked frames are
+        not closed up, which would make neighbours of frames that are none.
+    run : array of int, shape (..., frame), optional
+        A label a frame; no frame is predicted from another run.
+    check : bool, default False
+        Refuse NaN and infinity where a frame counts, also under ``jit``.
+
+    Returns
+    -------
+    VectorAutoregression
+        NaN in a frame that counts makes everything NaN.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, `order` is not a positive whole number, or without a ridge there are not more frames than
+        coefficients.
+
+    See Also
+    --------
+    statsmodels.tsa.api.VAR
+
+    References
+    ----------
+    .. [1] Luetkepohl (2005). doi:10.1007/978-3-540-27752-1
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> doubling = 2.0 ** jnp.arange(8.0)[None]
+    >>> fitted = fit_autoregression(doubling, 1)
+    >>> round(float(fitted.coefficients[0, 0, 0]), 3), abs(round(float(fitted.intercept[0]), 3))
+    (2.0, 0.0)
+    """
+    moments = lagged_moments(time_series, order, ridge=ridge, mask=mask, run=run, check=check)
+    n_targets = moments.cross.shape[-1]
+    enough_frames(_to_jax_array(time_series).shape[-1] - order, order * n_targets, ridge)
+    inverse = symmetric_inverse(penalised(moments.past, ridge))
+    found = inverse @ moments.cross
+    left = _left_over(moments, found, order, time_series, mask, run)
+    freedom = jnp.maximum(moments.count - order * n_targets - 1, 1.0)
+    coefficients = found.reshape(*found.shape[:-2], order, n_targets, n_targets)
+    return VectorAutoregression(
+        coefficients=jnp.swapaxes(coefficients, -1, -2),
+        intercept=moments.present_mean - (moments.past_mean[..., None, :] @ found)[..., 0, :],
+        residual_covariance=left / freedom[..., None, None],
+        n_frames=moments.count,
+    )
+
+
+def lagged_moments(
+    time_series: Tensor, order: int, *, ridge: float, mask: Tensor | None, run: Tensor | None, check: bool
+) -> LaggedMoments:
+    """Return the moments of which all autoregressions of this order follow; refuse what cannot be fitted."""
+    past, present, usable = lagged_frames(time_series, order, mask, run, check=check)
+    if ridge < 0:
+        raise ValueError(f"ridge must not be negative, and is {ridge}")
+    total = usable.sum(-1)
+    divisor = jnp.maximum(total, 1.0)[..., None]
+    past_mean, present_mean = past.sum(-1) / divisor, present.sum(-1) / divisor
+    past, present = _varying(past, past_mean, usable), _varying(present, present_mean, usable)
+    transposed = jnp.swapaxes(past, -1, -2)
+    return LaggedMoments(
+        past=past @ transposed,
+        cross=jnp.swapaxes(present @ transposed, -1, -2),
+        present=jnp.square(present).sum(-1),
+        past_mean=past_mean,
+        present_mean=present_mean,
+        count=total,
+    )
+
+
+def lagged_frames(
+    time_series: Tensor, order: int, mask: Tensor | None, run: Tensor | None, *, check: bool
+) -> tuple[Float[Array, "... feature frame"], Float[Array, "... region frame"], Float[Array, "... frame"]]:
+    """Return what came before (lag by lag, region by region), what followed, and 1 where that is predicted."""
+    series = real_series(time_series)
+    n_regions, n_frames = series.shape[-2:]
+    if order < 1 or int(order) != order:
+        raise ValueError(f"order must be a whole number of lags from 1 on, and is {order}")
+    if n_frames <= order + 1:
+        raise ValueError(f"{order} lags need more than {order + 1} frames, and there are {n_frames}")
+    valid, block = frame_blocks(mask, run, series)
+    usable = (valid & (jnp.arange(n_frames) - block >= order))[..., order:]
+    # Whatever stands in a masked frame must not reach a sum: 0 x NaN is NaN.
+    quiet = jnp.where(valid[..., None, :], series, 0.0)
+    if check:
+        quiet = refuse_bad_values("time_series", quiet)
+    lags = [quiet[..., order - lag : n_frames - lag] for lag in range(1, order + 1)]
+    past = jnp.stack(lags, axis=-3)
+    past = past.reshape(*past.shape[:-3], order * n_regions, n_frames - order)
+    weights = usable.astype(series.dtype)
+    return past * weights[..., None, :], quiet[..., order:] * weights[..., None, :], weights
+
+
+def enough_frames(n_frames: int, n_coefficients: int, ridge: float) -> None:
+    """Refuse a least-squares fit of as many coefficients as frames."""
+    if ridge == 0 and n_frames <= n_coefficients + 1:
+        raise ValueError(
+            f"{n_coefficients} coefficients a target need more than {n_coefficients + 1} predicted frames, and there "
+            f"are at most {n_frames}: take fewer lags or regions, pairs instead of all regions, or a ridge"
+        )
+
+
+def penalised(past: Array, ridge: float) -> Array:
+    """Return the moments with the penalty on their diagonal, and with 1 there for what never changes."""
+    still = jnp.diagonal(past, axis1=-2, axis2=-1) == 0
+    return past + (still + penalty(past, ridge)[..., None])[..., None] * jnp.eye(past.shape[-1], dtype=past.dtype)
+
+
+def penalty(past: Array, ridge: float) -> Float[Array, "..."]:
+    """Return what a ridge adds to the diagonal, in the square of the series' unit."""
+    return ridge * jnp.trace(past, axis1=-2, axis2=-1) / past.shape[-1]
+
+
+def _varying(frames: Array, mean: Array, usable: Array) -> Array:
+    """Return the frames about their mean, and 0 for a region of which only rounding is left then."""
+    rest = (frames - mean[..., None]) * usable[..., None, :]
+    bound = (8 * jnp.finfo(frames.dtype).eps) ** 2
+    still = jnp.square(rest).sum(-1) <= bound * jnp.square(frames).sum(-1)
+    return jnp.where(still[..., None], 0.0, rest)
+
+
+def _left_over(moments: LaggedMoments, found: Array, order: int, time_series, mask, run) -> Array:
+    """Return the sums of products of the residuals, which are symmetric and never below 0."""
+    past, present, usable = lagged_frames(time_series, order, mask, run, check=False)
+    predicted = jnp.swapaxes(found, -1, -2) @ (past - moments.past_mean[..., None])
+    left = (present - moments.present_mean[..., None] - predicted) * usable[..., None, :]
+    return left @ jnp.swapaxes(left, -1, -2)
