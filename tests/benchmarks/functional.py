@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _timing import seconds
 
 N_SCANS, N_REGIONS, N_FRAMES = 30, 400, 1200
 N_COMMUNITIES, N_STACK_FRAMES = 10, 814
@@ -112,8 +113,8 @@ def weighted_stack(repeats: int) -> list[Result]:
     error = float(jnp.abs(gradient - slope).max() / jnp.abs(slope).max())
     pairs = [
         (
-            _seconds(lambda: jax.block_until_ready(theirs(*arrays))),
-            _seconds(lambda: jax.block_until_ready(ours(*arrays))),
+            seconds(lambda: jax.block_until_ready(theirs(*arrays))),
+            seconds(lambda: jax.block_until_ready(ours(*arrays))),
         )
         for _ in range(repeats)
     ]
@@ -175,7 +176,7 @@ def _against(
         compiled = jax.jit(function).lower(*arrays).compile()
         compilation = time.perf_counter() - begin
         error = float(np.abs(np.asarray(compiled(*arrays)) - call()).max())
-        pairs = [(_seconds(call), _seconds(lambda: compiled(*arrays).block_until_ready())) for _ in range(repeats)]
+        pairs = [(seconds(call), seconds(lambda: compiled(*arrays).block_until_ready())) for _ in range(repeats)]
     return _result(row, estimator, peer, dtype, pairs, target, error, compilation, compiled.memory_analysis())
 
 
@@ -205,9 +206,3 @@ def _result(
         "temporary_bytes": memory.temp_size_in_bytes,
         "input_and_output_bytes": memory.argument_size_in_bytes + memory.output_size_in_bytes,
     }
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    begin = time.process_time()
-    work()
-    return time.process_time() - begin

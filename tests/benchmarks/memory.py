@@ -142,7 +142,7 @@ def rows(repeats: int = 1) -> list[dict[str, Any]]:
                 "ratio": memory.temp_size_in_bytes / whole,
                 "target": 1.0,
                 "exception": EXCEPTIONS.get(name, ""),
-                "compile_seconds": time.perf_counter() - begin,
+                "compilation_seconds": time.perf_counter() - begin,
             }
         )
     wrong = [result["row"] for result in results if (round(result["ratio"], 1) > 1.0) is not bool(result["exception"])]

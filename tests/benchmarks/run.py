@@ -23,7 +23,7 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def main() -> int:
     """Run what the command line names."""
-    suites = sorted(path.stem for path in HERE.glob("*.py") if path.name != Path(__file__).name)
+    suites = sorted(path.stem for path in HERE.glob("[!_]*.py") if path.name != Path(__file__).name)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", nargs="?", choices=suites, help="the module of this folder to run")
     parser.add_argument("--page", action="store_true", help=f"write {PAGE.name} from the results there are")
@@ -45,7 +45,7 @@ def main() -> int:
         parser.error(f"{settings.suite} has no rows {unknown}; it has {known or 'one set, without names'}")
     results = module.rows(settings.repeats, settings.rows) if known else module.rows(settings.repeats)
     results = [{**result, "jax": metadata.version("jax")} for result in results]
-    print(_table(results))
+    print(_table(results, getattr(module, "COLUMNS", COLUMNS)))
     name = settings.suite if settings.cores == 1 else f"{settings.suite}-{settings.cores}-cores"
     path = BUILD / f"{name}.json"
     _write(path, results)
@@ -149,12 +149,12 @@ def _restrict(cores: int) -> None:
     os.environ.update(dict.fromkeys(POOLS, str(cores)))
 
 
-def _table(results: list[dict[str, Any]]) -> str:
+def _table(results: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
     def cell(value: Any) -> str:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
 
-    lines = [COLUMNS, *(tuple(cell(result.get(column, "")) for column in COLUMNS) for result in results)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(COLUMNS))]
+    lines = [columns, *(tuple(cell(result.get(column, "")) for column in columns) for result in results)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
 
 

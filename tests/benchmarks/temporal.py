@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from _timing import seconds
 
 N_RUNS, N_REGIONS, N_FRAMES, N_CONFOUNDS = 30, 400, 1200, 36
 REPETITION_TIME, BAND = 0.8, (0.01, 0.1)
@@ -59,7 +60,7 @@ def _row(
         compilation = time.perf_counter() - begin
         expected = peer()
         error = float(np.abs(np.asarray(compiled(*arrays)) - expected).max() / np.abs(expected).max())
-        pairs = [(_seconds(peer), _seconds(lambda: compiled(*arrays).block_until_ready())) for _ in range(repeats)]
+        pairs = [(seconds(peer), seconds(lambda: compiled(*arrays).block_until_ready())) for _ in range(repeats)]
     memory = compiled.memory_analysis()
     return {
         "row": "clean with 36 confounds and band-pass, 30 runs of 400 x 1200",
@@ -76,9 +77,3 @@ def _row(
         "temporary_bytes": memory.temp_size_in_bytes,
         "input_and_output_bytes": memory.argument_size_in_bytes + memory.output_size_in_bytes,
     }
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    begin = time.process_time()
-    work()
-    return time.process_time() - begin
