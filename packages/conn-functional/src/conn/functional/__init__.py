@@ -36,6 +36,13 @@ from conn.functional.degrees_of_freedom import (
     fisher_z_standard_error,
     pooled_degrees_of_freedom,
 )
+from conn.functional.directed_spectra import (
+    autoregressive_spectrum,
+    directed_transfer_function,
+    is_stable,
+    partial_directed_coherence,
+    spectral_granger,
+)
 from conn.functional.distance_correlation import (
     distance_corr,
 )
@@ -217,6 +224,7 @@ __all__ = [
     "alff",
     "analytic_signal",
     "assortativity",
+    "autoregressive_spectrum",
     "block_mv",
     "censoring_mask",
     "clean",
@@ -248,6 +256,7 @@ __all__ = [
     "detect_communities",
     "detect_multilayer_communities",
     "detrend",
+    "directed_transfer_function",
     "distance_corr",
     "dual_total_correlation",
     "dummy_frame_mask",
@@ -281,6 +290,7 @@ __all__ = [
     "imaginary_coherence",
     "instantaneous_frequency",
     "instantaneous_phase",
+    "is_stable",
     "lagged_corr",
     "lagged_cov",
     "laplacian",
@@ -304,6 +314,7 @@ __all__ = [
     "parallel_transport",
     "partial_corr",
     "partial_cov",
+    "partial_directed_coherence",
     "participation_coefficient",
     "phase_lag_index",
     "phase_locking_value",
@@ -334,6 +345,7 @@ __all__ = [
     "spd_mean",
     "spd_power",
     "spd_sqrt",
+    "spectral_granger",
     "spectral_interpolate",
     "standardise",
     "strength",
