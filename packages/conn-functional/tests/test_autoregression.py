@@ -8,10 +8,10 @@ from op_case import OpCase
 from planted_network import TRUTH, simulated
 from statsmodels.tsa.api import VAR
 
-from conn.functional import fit_autoregression
+from conn.functional import choose_order, fit_autoregression
 
 SHAPE = (3, 60)
-NOT_OPERATIONS = {"VectorAutoregression": "what the fit returns"}
+NOT_OPERATIONS = {"VectorAutoregression": "what the fit returns", "OrderChoice": "what the choice returns"}
 fit = jax.jit(fit_autoregression, static_argnums=1, static_argnames="ridge")
 
 
@@ -27,6 +27,15 @@ OP_CASES = [
         lambda rng: (rng.normal(size=SHAPE).cumsum(-1) * 0.3 + rng.normal(size=SHAPE) + 3.0,),
         "statsmodels.tsa.api.VAR",
         _peer,
+        rtol=1e-7,
+        degenerate={"zeros": (np.zeros(SHAPE),), "constants": (np.full(SHAPE, 0.1),)},
+    ),
+    OpCase(
+        "choose_order",
+        lambda series: choose_order(series, 3, criterion="aic").criterion,
+        lambda rng: (rng.normal(size=SHAPE).cumsum(-1) * 0.3 + rng.normal(size=SHAPE) + 3.0,),
+        "statsmodels.tsa.api.VAR.select_order",
+        lambda series: np.array(VAR(series.T).select_order(3, trend="c").ics["aic"][1:]),
         rtol=1e-7,
         degenerate={"zeros": (np.zeros(SHAPE),), "constants": (np.full(SHAPE, 0.1),)},
     ),
@@ -65,6 +74,13 @@ def test_a_ridge_makes_coefficients_smaller_and_more_of_them_possible(rng):
     assert bool(jnp.isfinite(fit(series[:, :12], 6, ridge=0.1).coefficients).all())
 
 
+def test_the_planted_order_is_chosen(rng):
+    noise, series = rng.normal(size=(4000, 2)), np.zeros((4000, 2))
+    for frame in range(3, 4000):
+        series[frame] = 0.3 * series[frame - 1] + 0.4 * series[frame - 3] + noise[frame]
+    assert int(jax.jit(choose_order, static_argnums=1)(series.T, 6).order) == 3
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -72,6 +88,8 @@ def test_a_ridge_makes_coefficients_smaller_and_more_of_them_possible(rng):
         (lambda x: fit_autoregression(x, 59), "need more than 60 frames"),
         (lambda x: fit_autoregression(x, 20), "60 coefficients a target.*a ridge"),
         (lambda x: fit_autoregression(x, 1, ridge=-1.0), "must not be negative"),
+        (lambda x: choose_order(x, 2, criterion="dic"), "one of aic, bic"),
+        (lambda x: choose_order(x, 20), "60 coefficients a target"),
     ],
 )
 def test_bad_input_is_refused(call, message, rng):

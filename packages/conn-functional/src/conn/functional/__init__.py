@@ -12,7 +12,7 @@ from conn.functional.analytic import (
     instantaneous_phase,
     unwrap,
 )
-from conn.functional.autoregression import VectorAutoregression, fit_autoregression
+from conn.functional.autoregression import OrderChoice, VectorAutoregression, choose_order, fit_autoregression
 from conn.functional.censoring import censoring_mask, dummy_frame_mask, framewise_displacement
 from conn.functional.cleaning import clean
 from conn.functional.coherence import (
@@ -210,6 +210,7 @@ __all__ = [
     "MappedParameter",
     "MorletTransform",
     "NormSphereParameter",
+    "OrderChoice",
     "OrthogonalParameter",
     "PositiveDefiniteParameter",
     "PositiveParameter",
@@ -227,6 +228,7 @@ __all__ = [
     "autoregressive_spectrum",
     "block_mv",
     "censoring_mask",
+    "choose_order",
     "clean",
     "clustering_coefficient",
     "coaffiliation",

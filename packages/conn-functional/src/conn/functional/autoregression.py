@@ -4,7 +4,7 @@ r"""Vector autoregression: each region's next frame as a linear function of all 
 the series are the second moments of the frames and of what came before them, gathered once.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -14,8 +14,11 @@ from conn.functional._inverse import symmetric_inverse
 from conn.functional._segments import frame_blocks
 from conn.functional._series import refuse_bad_values
 from conn.functional.engine import Tensor, _to_jax_array
+from conn.functional.information import log_determinant
 
-__all__ = ["VectorAutoregression", "fit_autoregression"]
+__all__ = ["OrderChoice", "VectorAutoregression", "choose_order", "fit_autoregression"]
+
+Criterion: TypeAlias = Literal["aic", "bic"]
 
 
 class VectorAutoregression(NamedTuple):
@@ -29,6 +32,15 @@ class VectorAutoregression(NamedTuple):
     """Of what is left, divided by the frames that were predicted less the coefficients of a target."""
     n_frames: Float[Array, "..."]
     """Frames that were predicted: those whose predecessors all count and lie in the same run."""
+
+
+class OrderChoice(NamedTuple):
+    """An order of autoregression, and what it was chosen by."""
+
+    order: Int[Array, "..."]
+    """The order of the smallest criterion."""
+    criterion: Float[Array, "... order"]
+    """The criterion of the orders from 1 on, in nats a frame."""
 
 
 class LaggedMoments(NamedTuple):
@@ -112,6 +124,81 @@ def fit_autoregression(
         residual_covariance=left / freedom[..., None, None],
         n_frames=moments.count,
     )
+
+
+def choose_order(
+    time_series: Float[Tensor, "... region frame"],
+    max_order: int,
+    *,
+    criterion: Criterion = "bic",
+    mask: Bool[Tensor, "... frame"] | None = None,
+    run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
+) -> OrderChoice:
+    r"""Return the order of vector autoregression of the smallest information criterion.
+
+    With :math:`n` regions, :math:`T` predicted frames and the residual covariance :math:`\hat\Sigma_p` (divided by
+    :math:`T`), it is :math:`\ln \det \hat\Sigma_p + a\, (p n^2 + n) / T`, where :math:`a` is 2 (AIC) or
+    :math:`\ln T` (BIC).
+
+    Parameters
+    ----------
+    time_series : array, shape (..., region, frame)
+        Signals, in any unit.
+    max_order : int
+        Orders from 1 to this one are compared, all of them on the frames that the largest one can predict.
+    criterion : {"bic", "aic"}, default "bic"
+        Schwarz's finds the true order of long series; Akaike's, with more lags, predicts short ones better.
+    mask, run, check
+        As in `fit_autoregression`.
+
+    Returns
+    -------
+    OrderChoice
+        A region that never changes adds nothing to the criterion but its coefficients; regions that repeat each other
+        make it NaN or minus infinity. Under ``jit`` the order is a tracer, and cannot become the order of a fit: choose
+        it before.
+
+    Raises
+    ------
+    ValueError
+        As `fit_autoregression` for the largest order; if the criterion is unknown.
+
+    See Also
+    --------
+    statsmodels.tsa.api.VAR.select_order
+
+    References
+    ----------
+    .. [1] Luetkepohl (2005). doi:10.1007/978-3-540-27752-1
+
+    Examples
+    --------
+    >>> import jax
+    >>> int(choose_order(jax.random.normal(jax.random.key(0), (2, 500)), 4).order)
+    1
+    """
+    if criterion not in get_args(Criterion):
+        raise ValueError(f"criterion must be one of {', '.join(get_args(Criterion))}, and is {criterion!r}")
+    past, present, usable = lagged_frames(time_series, max_order, mask, run, check=check)
+    n_regions, n_frames = present.shape[-2:]
+    enough_frames(n_frames, max_order * n_regions, 0.0)
+    total = jnp.maximum(usable.sum(-1), 1.0)
+    past, present = (_varying(part, part.sum(-1) / total[..., None], usable) for part in (past, present))
+    rows = jnp.swapaxes(past, -1, -2)
+    moments, cross, own = past @ rows, present @ rows, present @ jnp.swapaxes(present, -1, -2)
+    still = jnp.diagonal(own, axis1=-2, axis2=-1) == 0
+    own = own + (still * total[..., None])[..., None] * jnp.eye(n_regions, dtype=own.dtype)
+    price = 2.0 if criterion == "aic" else jnp.log(total)
+    found = []
+    for order in range(1, max_order + 1):
+        kept = order * n_regions  # lag by lag, so that fewer lags come first
+        reached = cross[..., :kept]
+        inverse = symmetric_inverse(penalised(moments[..., :kept, :kept], 0.0))
+        left = own - reached @ inverse @ jnp.swapaxes(reached, -1, -2)
+        found.append(log_determinant(left / total[..., None, None]) + price * (kept + 1) * n_regions / total)
+    values = jnp.stack(found, axis=-1)
+    return OrderChoice(order=jnp.argmin(values, axis=-1) + 1, criterion=values)
 
 
 def lagged_moments(

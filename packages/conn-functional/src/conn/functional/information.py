@@ -59,7 +59,7 @@ def gaussian_entropy(covariance: Float[Tensor, "... region region"], *, check: b
     1.4189
     """
     matrix = definite(covariance, name="covariance", check=check)
-    return (_log_determinant(matrix) + matrix.shape[-1] * _UNIT) / 2
+    return (log_determinant(matrix) + matrix.shape[-1] * _UNIT) / 2
 
 
 def gaussian_mutual_information(
@@ -112,7 +112,7 @@ def gaussian_mutual_information(
 
     def volume(*sets: Sequence[int]) -> Array:
         chosen = np.array([region for regions in sets for region in regions], int)
-        return _log_determinant(matrix[..., chosen[:, None], chosen]) if chosen.size else jnp.zeros((), matrix.dtype)
+        return log_determinant(matrix[..., chosen[:, None], chosen]) if chosen.size else jnp.zeros((), matrix.dtype)
 
     shared = volume(first, given) + volume(second, given) - volume(first, second, given) - volume(given)
     return _not_negative(shared / 2)
@@ -182,7 +182,7 @@ def total_correlation(covariance: Float[Tensor, "... region region"], *, check: 
     """
     matrix = definite(covariance, name="covariance", check=check)
     own = jnp.diagonal(matrix, axis1=-2, axis2=-1)
-    return _not_negative((jnp.log(jnp.where(own > 0, own, jnp.nan)).sum(-1) - _log_determinant(matrix)) / 2)
+    return _not_negative((jnp.log(jnp.where(own > 0, own, jnp.nan)).sum(-1) - log_determinant(matrix)) / 2)
 
 
 def dual_total_correlation(
@@ -219,7 +219,7 @@ def dual_total_correlation(
     """
     matrix = definite(covariance, name="covariance", check=check)
     own = jnp.diagonal(symmetric_inverse(matrix), axis1=-2, axis2=-1)
-    return _not_negative((_log_determinant(matrix) + jnp.log(jnp.where(own > 0, own, jnp.nan)).sum(-1)) / 2)
+    return _not_negative((log_determinant(matrix) + jnp.log(jnp.where(own > 0, own, jnp.nan)).sum(-1)) / 2)
 
 
 def o_information(covariance: Float[Tensor, "... region region"], *, check: bool = False) -> Float[Array, "..."]:
@@ -351,7 +351,7 @@ def gaussian_jensen_shannon(
 def _divergence(first: Array, second: Array, gap: Array) -> Array:
     precision = symmetric_inverse(second)
     spread = (precision * first).sum((-2, -1)) + (gap * _applied(precision, gap)).sum(-1)
-    volumes = _log_determinant(second) - _log_determinant(first)
+    volumes = log_determinant(second) - log_determinant(first)
     return _not_negative((spread + volumes - first.shape[-1]) / 2)
 
 
@@ -385,12 +385,13 @@ def _not_negative(value: Array) -> Array:
 
 
 @jax.custom_jvp
-def _log_determinant(matrix: Array) -> Array:
+def log_determinant(matrix: Float[Array, "... region region"]) -> Float[Array, "..."]:
+    """Return the logarithm of the determinant of SPD matrices, NaN where it is not positive."""
     sign, value = jnp.linalg.slogdet(matrix)
     return jnp.where(sign > 0, value, jnp.nan)
 
 
-@_log_determinant.defjvp
+@log_determinant.defjvp
 def _log_determinant_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (matrix,), (direction,) = primals, tangents
-    return _log_determinant(matrix), (symmetric_inverse(matrix) * direction).sum((-2, -1))
+    return log_determinant(matrix), (symmetric_inverse(matrix) * direction).sum((-2, -1))
