@@ -28,7 +28,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("demo", description="From resting scans to a report.", formatter_class=style)
     parser.add_argument("--out", type=Path, default=Path("conn-demo"), help="folder for report.html and tables")
     parser.add_argument("--sessions", default="1-3", help="sessions of the Midnight Scan Club, such as 1-3 or 1,4")
-    parser.add_argument("--epochs", type=int, default=60, help="steps of the community model")
+    parser.add_argument("--epochs", type=int, default=45, help="steps of the community model")
     parser.add_argument("--communities", type=int, default=10, help="number of communities")
     parser.add_argument("--learning-rate", type=float, default=0.2, help="of the community model")
     parser.add_argument("--permutations", type=int, default=2000, help="of the null of identification")
