@@ -80,7 +80,8 @@ def _sections(results: list[dict[str, Any]]) -> str:
         versions = sorted({result["jax"] for result in rows if "jax" in result})
         with_jax = f", JAX {' and '.join(versions)}" if versions else ""
         title = f"## {'One core' if cores == 1 else f'{cores} cores'}"
-        pools = f"All thread pools have {'one thread' if cores == 1 else f'{cores} threads'}{with_jax}."
+        threads = "one thread" if cores == 1 else f"{cores} threads"
+        pools = f"All thread pools have {threads}{with_jax}.{'' if cores == 1 else ' The targets are those of one core.'}"
         sections.append(f"{title}\n\n{pools}\n\n{_markdown([_timed_cells(row) for row in rows])}")
     measured = [result for result in results if "temporary_mib" in result]
     if measured:
