@@ -81,7 +81,8 @@ def _sections(results: list[dict[str, Any]]) -> str:
         with_jax = f", JAX {' and '.join(versions)}" if versions else ""
         title = f"## {'One core' if cores == 1 else f'{cores} cores'}"
         threads = "one thread" if cores == 1 else f"{cores} threads"
-        pools = f"All thread pools have {threads}{with_jax}.{'' if cores == 1 else ' The targets are those of one core.'}"
+        targets = "" if cores == 1 else " The targets are those of one core."
+        pools = f"All thread pools have {threads}{with_jax}.{targets}"
         sections.append(f"{title}\n\n{pools}\n\n{_markdown([_timed_cells(row) for row in rows])}")
     measured = [result for result in results if "temporary_mib" in result]
     if measured:
