@@ -17,7 +17,7 @@ def arguments(gallery_conf: dict, script_vars: dict) -> list[str]:
     """Return the command-line arguments of an example: the demo in the documentation is a short one."""
     if Path(script_vars["src_file"]).name != "demo.py":
         return []
-    return ["--epochs", os.environ.get("CONN_DOCS_EPOCHS", "60"), "--out", str(HERE / "_build" / "demo")]
+    return ["--epochs", os.environ.get("CONN_DOCS_EPOCHS", "45"), "--out", str(HERE / "_build" / "demo")]
 
 
 def warnings_are_errors(gallery_conf: dict, fname: str, when: str) -> None:
