@@ -13,7 +13,7 @@ from conn.functional._inputs import real_series
 from conn.functional._inverse import symmetric_inverse
 from conn.functional._segments import frame_blocks
 from conn.functional._series import refuse_bad_values
-from conn.functional.engine import Tensor, _to_jax_array
+from conn.functional.engine import Tensor
 from conn.functional.information import log_determinant
 
 __all__ = ["OrderChoice", "VectorAutoregression", "choose_order", "fit_autoregression"]
@@ -43,15 +43,24 @@ class OrderChoice(NamedTuple):
     """The criterion of the orders from 1 on, in nats a frame."""
 
 
+class LaggedFrames(NamedTuple):
+    """What came before (lag by lag, region by region) and what followed: about their means, 0 where it is left out."""
+
+    past: Float[Array, "... feature frame"]
+    present: Float[Array, "... target frame"]
+    past_mean: Float[Array, "... feature"]
+    present_mean: Float[Array, "... target"]
+    count: Float[Array, "..."]
+    """Frames that are predicted."""
+
+
 class LaggedMoments(NamedTuple):
-    """Sums of products about the mean of what came before (region by region for each lag) and of what followed."""
+    """Sums of products of lagged frames."""
 
     past: Float[Array, "... feature feature"]
     cross: Float[Array, "... feature target"]
     present: Float[Array, "... target"]
     """Of each target with itself."""
-    past_mean: Float[Array, "... feature"]
-    present_mean: Float[Array, "... target"]
     count: Float[Array, "..."]
 
 
@@ -110,19 +119,20 @@ def fit_autoregression(
     >>> round(float(fitted.coefficients[0, 0, 0]), 3), abs(round(float(fitted.intercept[0]), 3))
     (2.0, 0.0)
     """
-    moments = lagged_moments(time_series, order, ridge=ridge, mask=mask, run=run, check=check)
-    n_targets = moments.cross.shape[-1]
-    enough_frames(_to_jax_array(time_series).shape[-1] - order, order * n_targets, ridge)
-    inverse = symmetric_inverse(penalised(moments.past, ridge))
-    found = inverse @ moments.cross
-    left = _left_over(moments, found, order, time_series, mask, run)
-    freedom = jnp.maximum(moments.count - order * n_targets - 1, 1.0)
+    frames = lagged_frames(time_series, order, mask=mask, run=run, check=check)
+    n_targets, n_frames = frames.present.shape[-2:]
+    enough_frames(n_frames, order * n_targets, ridge)
+    moments = lagged_moments(frames)
+    found = symmetric_inverse(penalised(moments.past, ridge)) @ moments.cross
+    # From the residuals themselves, so that their covariance is symmetric and never below 0.
+    left = frames.present - jnp.swapaxes(found, -1, -2) @ frames.past
+    freedom = jnp.maximum(frames.count - order * n_targets - 1, 1.0)
     coefficients = found.reshape(*found.shape[:-2], order, n_targets, n_targets)
     return VectorAutoregression(
         coefficients=jnp.swapaxes(coefficients, -1, -2),
-        intercept=moments.present_mean - (moments.past_mean[..., None, :] @ found)[..., 0, :],
-        residual_covariance=left / freedom[..., None, None],
-        n_frames=moments.count,
+        intercept=frames.present_mean - (frames.past_mean[..., None, :] @ found)[..., 0, :],
+        residual_covariance=left @ jnp.swapaxes(left, -1, -2) / freedom[..., None, None],
+        n_frames=frames.count,
     )
 
 
@@ -180,53 +190,41 @@ def choose_order(
     """
     if criterion not in get_args(Criterion):
         raise ValueError(f"criterion must be one of {', '.join(get_args(Criterion))}, and is {criterion!r}")
-    past, present, usable = lagged_frames(time_series, max_order, mask, run, check=check)
-    n_regions, n_frames = present.shape[-2:]
+    frames = lagged_frames(time_series, max_order, mask=mask, run=run, check=check)
+    n_regions, n_frames = frames.present.shape[-2:]
     enough_frames(n_frames, max_order * n_regions, 0.0)
-    total = jnp.maximum(usable.sum(-1), 1.0)
-    past, present = (_varying(part, part.sum(-1) / total[..., None], usable) for part in (past, present))
-    rows = jnp.swapaxes(past, -1, -2)
-    moments, cross, own = past @ rows, present @ rows, present @ jnp.swapaxes(present, -1, -2)
+    moments = lagged_moments(frames)
+    total = jnp.maximum(frames.count, 1.0)
+    own = frames.present @ jnp.swapaxes(frames.present, -1, -2)
     still = jnp.diagonal(own, axis1=-2, axis2=-1) == 0
     own = own + (still * total[..., None])[..., None] * jnp.eye(n_regions, dtype=own.dtype)
     price = 2.0 if criterion == "aic" else jnp.log(total)
     found = []
     for order in range(1, max_order + 1):
         kept = order * n_regions  # lag by lag, so that fewer lags come first
-        reached = cross[..., :kept]
-        inverse = symmetric_inverse(penalised(moments[..., :kept, :kept], 0.0))
-        left = own - reached @ inverse @ jnp.swapaxes(reached, -1, -2)
+        reached = moments.cross[..., :kept, :]
+        inverse = symmetric_inverse(penalised(moments.past[..., :kept, :kept], 0.0))
+        left = own - jnp.swapaxes(reached, -1, -2) @ inverse @ reached
         found.append(log_determinant(left / total[..., None, None]) + price * (kept + 1) * n_regions / total)
     values = jnp.stack(found, axis=-1)
     return OrderChoice(order=jnp.argmin(values, axis=-1) + 1, criterion=values)
 
 
-def lagged_moments(
-    time_series: Tensor, order: int, *, ridge: float, mask: Tensor | None, run: Tensor | None, check: bool
-) -> LaggedMoments:
-    """Return the moments of which all autoregressions of this order follow; refuse what cannot be fitted."""
-    past, present, usable = lagged_frames(time_series, order, mask, run, check=check)
-    if ridge < 0:
-        raise ValueError(f"ridge must not be negative, and is {ridge}")
-    total = usable.sum(-1)
-    divisor = jnp.maximum(total, 1.0)[..., None]
-    past_mean, present_mean = past.sum(-1) / divisor, present.sum(-1) / divisor
-    past, present = _varying(past, past_mean, usable), _varying(present, present_mean, usable)
-    transposed = jnp.swapaxes(past, -1, -2)
+def lagged_moments(frames: LaggedFrames) -> LaggedMoments:
+    """Return the moments of which all autoregressions of this order follow."""
+    transposed = jnp.swapaxes(frames.past, -1, -2)
     return LaggedMoments(
-        past=past @ transposed,
-        cross=jnp.swapaxes(present @ transposed, -1, -2),
-        present=jnp.square(present).sum(-1),
-        past_mean=past_mean,
-        present_mean=present_mean,
-        count=total,
+        past=frames.past @ transposed,
+        cross=jnp.swapaxes(frames.present @ transposed, -1, -2),
+        present=jnp.square(frames.present).sum(-1),
+        count=frames.count,
     )
 
 
 def lagged_frames(
-    time_series: Tensor, order: int, mask: Tensor | None, run: Tensor | None, *, check: bool
-) -> tuple[Float[Array, "... feature frame"], Float[Array, "... region frame"], Float[Array, "... frame"]]:
-    """Return what came before (lag by lag, region by region), what followed, and 1 where that is predicted."""
+    time_series: Tensor, order: int, *, mask: Tensor | None, run: Tensor | None, check: bool
+) -> LaggedFrames:
+    """Return every frame that has its predecessors, and these."""
     series = real_series(time_series)
     n_regions, n_frames = series.shape[-2:]
     if order < 1 or int(order) != order:
@@ -234,20 +232,21 @@ def lagged_frames(
     if n_frames <= order + 1:
         raise ValueError(f"{order} lags need more than {order + 1} frames, and there are {n_frames}")
     valid, block = frame_blocks(mask, run, series)
-    usable = (valid & (jnp.arange(n_frames) - block >= order))[..., order:]
+    usable = (valid & (jnp.arange(n_frames) - block >= order))[..., order:].astype(series.dtype)
     # Whatever stands in a masked frame must not reach a sum: 0 x NaN is NaN.
     quiet = jnp.where(valid[..., None, :], series, 0.0)
     if check:
         quiet = refuse_bad_values("time_series", quiet)
-    lags = [quiet[..., order - lag : n_frames - lag] for lag in range(1, order + 1)]
-    past = jnp.stack(lags, axis=-3)
-    past = past.reshape(*past.shape[:-3], order * n_regions, n_frames - order)
-    weights = usable.astype(series.dtype)
-    return past * weights[..., None, :], quiet[..., order:] * weights[..., None, :], weights
+    past = jnp.stack([quiet[..., order - lag : n_frames - lag] for lag in range(1, order + 1)], axis=-3)
+    past, past_mean = _about_mean(past.reshape(*past.shape[:-3], order * n_regions, n_frames - order), usable)
+    present, present_mean = _about_mean(quiet[..., order:], usable)
+    return LaggedFrames(past, present, past_mean, present_mean, usable.sum(-1))
 
 
 def enough_frames(n_frames: int, n_coefficients: int, ridge: float) -> None:
-    """Refuse a least-squares fit of as many coefficients as frames."""
+    """Refuse a ridge below 0, and a least-squares fit of as many coefficients as frames."""
+    if ridge < 0:
+        raise ValueError(f"ridge must not be negative, and is {ridge}")
     if ridge == 0 and n_frames <= n_coefficients + 1:
         raise ValueError(
             f"{n_coefficients} coefficients a target need more than {n_coefficients + 1} predicted frames, and there "
@@ -266,17 +265,11 @@ def penalty(past: Array, ridge: float) -> Float[Array, "..."]:
     return ridge * jnp.trace(past, axis1=-2, axis2=-1) / past.shape[-1]
 
 
-def _varying(frames: Array, mean: Array, usable: Array) -> Array:
-    """Return the frames about their mean, and 0 for a region of which only rounding is left then."""
-    rest = (frames - mean[..., None]) * usable[..., None, :]
+def _about_mean(frames: Array, usable: Array) -> tuple[Float[Array, "... feature frame"], Float[Array, "... feature"]]:
+    """Return the frames about their mean, 0 where they are left out or only rounding is left of them, and the mean."""
+    kept = frames * usable[..., None, :]
+    mean = kept.sum(-1) / jnp.maximum(usable.sum(-1), 1.0)[..., None]
+    rest = (kept - mean[..., None]) * usable[..., None, :]
     bound = (8 * jnp.finfo(frames.dtype).eps) ** 2
-    still = jnp.square(rest).sum(-1) <= bound * jnp.square(frames).sum(-1)
-    return jnp.where(still[..., None], 0.0, rest)
-
-
-def _left_over(moments: LaggedMoments, found: Array, order: int, time_series, mask, run) -> Array:
-    """Return the sums of products of the residuals, which are symmetric and never below 0."""
-    past, present, usable = lagged_frames(time_series, order, mask, run, check=False)
-    predicted = jnp.swapaxes(found, -1, -2) @ (past - moments.past_mean[..., None])
-    left = (present - moments.present_mean[..., None] - predicted) * usable[..., None, :]
-    return left @ jnp.swapaxes(left, -1, -2)
+    still = jnp.square(rest).sum(-1) <= bound * jnp.square(kept).sum(-1)
+    return jnp.where(still[..., None], 0.0, rest), mean

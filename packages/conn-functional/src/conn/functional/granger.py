@@ -17,7 +17,14 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from conn.functional._inverse import symmetric_inverse
-from conn.functional.autoregression import LaggedMoments, enough_frames, lagged_moments, penalised, penalty
+from conn.functional.autoregression import (
+    LaggedMoments,
+    enough_frames,
+    lagged_frames,
+    lagged_moments,
+    penalised,
+    penalty,
+)
 from conn.functional.engine import Tensor, _to_jax_array
 
 __all__ = ["GrangerTest", "granger_causality", "granger_test"]
@@ -31,9 +38,13 @@ class GrangerTest(NamedTuple):
     causality: Float[Array, "... target source"]
     """Logarithm of the ratio of residual sums of squares, in nats; 0 on the diagonal."""
     f_statistic: Float[Array, "... target source"]
+    """What the source's past takes off the residuals, a lag, relative to what is left a degree of freedom."""
     f_p_value: Float[Array, "... target source"]
+    """Probability of an F statistic as large or larger where the source causes nothing; 1 on the diagonal."""
     likelihood_ratio: Float[Array, "... target source"]
+    """Twice the difference of the log-likelihoods with and without the source."""
     likelihood_ratio_p_value: Float[Array, "... target source"]
+    """By the chi-squared distribution, which holds for long series; 1 on the diagonal."""
     degrees_of_freedom: tuple[int, Float[Array, "..."]]
     """Of the numerator and of the denominator of the F statistic; the first are those of the likelihood ratio."""
 
@@ -195,10 +206,10 @@ def _residuals(
 ) -> tuple[LaggedMoments, Array, Array]:
     """Return the moments, and the residual sums of squares without and with each source, [target, source]."""
     _warn_of_a_narrow_band(time_series)
-    moments = lagged_moments(time_series, order, ridge=ridge, mask=mask, run=run, check=check)
-    n_regions = moments.cross.shape[-1]
-    n_frames = _to_jax_array(time_series).shape[-1] - order
+    frames = lagged_frames(time_series, order, mask=mask, run=run, check=check)
+    n_regions, n_frames = frames.present.shape[-2:]
     enough_frames(n_frames, order * (n_regions if conditional else 2), ridge)
+    moments = lagged_moments(frames)
     without, full = (_given_all if conditional else _given_own)(moments, order, ridge)
     diagonal = jnp.eye(n_regions, dtype=bool)
     return moments, jnp.where(diagonal, full, without), full
