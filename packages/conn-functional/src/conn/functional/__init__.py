@@ -85,6 +85,7 @@ from conn.functional.graphical_lasso import (
     SparsePrecision,
     graphical_lasso,
 )
+from conn.functional.haemodynamics import balloon_response
 from conn.functional.information import (
     dual_total_correlation,
     gaussian_entropy,
@@ -101,6 +102,16 @@ from conn.functional.interpolation import (
     linear_interpolate,
     spectral_interpolate,
     weighted_interpolate,
+)
+from conn.functional.kernel import (
+    cosine_kernel,
+    gaussian_kernel,
+    laplacian_kernel,
+    linear_kernel,
+    pairwise_distance,
+    pairwise_squared_distance,
+    polynomial_kernel,
+    sigmoid_kernel,
 )
 from conn.functional.lagged import (
     lagged_corr,
@@ -169,6 +180,7 @@ from conn.functional.phase import (
     phase_locking_value,
     weighted_phase_lag_index,
 )
+from conn.functional.regression_dcm import RegressionDCM, regression_dcm
 from conn.functional.shortest_paths import global_efficiency, local_efficiency, shortest_path_length
 from conn.functional.shrinkage import (
     ShrunkCovariance,
@@ -187,6 +199,7 @@ from conn.functional.spectrum import (
     segment_spectra,
 )
 from conn.functional.standardisation import standardise
+from conn.functional.transfer_entropy import transfer_entropy
 from conn.functional.wavelets import (
     MorletTransform,
     WaveletCoherence,
@@ -215,6 +228,7 @@ __all__ = [
     "PositiveDefiniteParameter",
     "PositiveParameter",
     "ProbabilitySimplexParameter",
+    "RegressionDCM",
     "SegmentSpectra",
     "ShrunkCovariance",
     "SparsePrecision",
@@ -226,6 +240,7 @@ __all__ = [
     "analytic_signal",
     "assortativity",
     "autoregressive_spectrum",
+    "balloon_response",
     "block_mv",
     "censoring_mask",
     "choose_order",
@@ -249,6 +264,7 @@ __all__ = [
     "correlation_null",
     "correlation_null_operator",
     "correlation_operator",
+    "cosine_kernel",
     "cov",
     "cross_spectrum",
     "cubic_interpolate",
@@ -278,6 +294,7 @@ __all__ = [
     "framewise_displacement",
     "gaussian_entropy",
     "gaussian_jensen_shannon",
+    "gaussian_kernel",
     "gaussian_kullback_leibler",
     "gaussian_mutual_information",
     "girvan_newman_null",
@@ -296,10 +313,12 @@ __all__ = [
     "lagged_corr",
     "lagged_cov",
     "laplacian",
+    "laplacian_kernel",
     "laplacian_operator",
     "leading_eigenpairs",
     "ledoit_wolf",
     "linear_interpolate",
+    "linear_kernel",
     "local_efficiency",
     "low_rank_operator",
     "modularity_matrix",
@@ -312,7 +331,9 @@ __all__ = [
     "operator_trace",
     "paired_corr",
     "paired_cov",
+    "pairwise_distance",
     "pairwise_mutual_information",
+    "pairwise_squared_distance",
     "parallel_transport",
     "partial_corr",
     "partial_cov",
@@ -320,6 +341,7 @@ __all__ = [
     "participation_coefficient",
     "phase_lag_index",
     "phase_locking_value",
+    "polynomial_kernel",
     "pooled_degrees_of_freedom",
     "power_spectrum",
     "precision",
@@ -327,6 +349,7 @@ __all__ = [
     "product_filtfilt",
     "quadratic_form",
     "rectified_modularity",
+    "regression_dcm",
     "regularise_spd",
     "relaxed_modularity",
     "residualise",
@@ -337,6 +360,7 @@ __all__ = [
     "segment_spectra",
     "shortest_path_length",
     "shrunk_cov",
+    "sigmoid_kernel",
     "sliding_window_corr",
     "sliding_windows",
     "sosfilt",
@@ -354,6 +378,7 @@ __all__ = [
     "tangent_project",
     "to_dense",
     "total_correlation",
+    "transfer_entropy",
     "unwrap",
     "versatility",
     "wavelet_coherence",
