@@ -216,11 +216,11 @@ def homologous_groups(coordinates: ArrayLike, *, tolerance: float = 15.0) -> NDA
     left, right = np.flatnonzero(points[:, 0] < 0), np.flatnonzero(points[:, 0] > 0)
     partner = np.arange(len(points))
     if left.size and right.size:
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
         mirrored = points * [-1.0, 1.0, 1.0]
-        distance, to_right = cKDTree(points[right]).query(mirrored[left])
-        _, to_left = cKDTree(points[left]).query(mirrored[right])
+        distance, to_right = KDTree(points[right]).query(mirrored[left])
+        _, to_left = KDTree(points[left]).query(mirrored[right])
         mutual = (to_left[to_right] == np.arange(left.size)) & (distance <= tolerance)
         partner[left[mutual]] = right[to_right[mutual]]
         partner[right[to_right[mutual]]] = left[mutual]

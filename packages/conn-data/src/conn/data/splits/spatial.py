@@ -162,11 +162,11 @@ def _greedy(points: NDArray[np.float64], n_folds: int, state: "np.random.RandomS
 
 
 def _apart(folds: Folds, points: NDArray[np.float64], buffer: float) -> Folds:
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     kept = []
     for name, train, test in zip(folds.names, folds.train, folds.test, strict=True):
-        nearest, _ = cKDTree(points[test]).query(points[train])
+        nearest, _ = KDTree(points[test]).query(points[train])
         far = train[nearest >= buffer]
         if far.size == 0:
             raise DataError(f"fold {name!r}: a buffer of {buffer:g} mm leaves no region to train on")

@@ -71,9 +71,11 @@ def subject_folds(
     n_units = int(unit.max()) + 1
     if n_folds > n_units:
         raise DataError(f"{n_folds} folds are more than {n_units} {'subjects' if families is None else 'families'}")
-    kinds = {kind: place for place, kind in enumerate(dict.fromkeys(strata or [None]))}
-    share = np.zeros((n_units, len(kinds)))
-    np.add.at(share, (unit, [kinds[kind] for kind in (strata or [None] * len(rows))]), 1)
+    held_even = [None] * len(rows) if strata is None else list(strata)
+    kinds = {kind: place for place, kind in enumerate(dict.fromkeys(held_even))}
+    kind_of = np.array([kinds[kind] for kind in held_even])
+    cells = np.bincount(unit * len(kinds) + kind_of, minlength=n_units * len(kinds))
+    share = cells.reshape(n_units, len(kinds)).astype(float)
     # In parts of each stratum, so that rare ones count as much as common ones.
     share /= share.sum(axis=0)
     size = np.bincount(unit, minlength=n_units)
