@@ -58,10 +58,10 @@ OP_CASES = [
     ),
     OpCase(
         "polynomial_kernel",
-        partial(polynomial_kernel, degree=2, gamma=0.3, offset=0.5),
+        partial(polynomial_kernel, degree=2, gamma=0.3, offset=2.0),
         _two,
         "sklearn.metrics.pairwise.polynomial_kernel",
-        partial(pairwise.polynomial_kernel, degree=2, gamma=0.3, coef0=0.5),
+        partial(pairwise.polynomial_kernel, degree=2, gamma=0.3, coef0=2),
         degenerate=DEGENERATE,
     ),
     OpCase(

@@ -4,6 +4,14 @@ Every function is batched over leading axes and works under ``jit``, ``vmap`` an
 """
 
 from conn.functional._version import __version__
+from conn.functional.affinity import affinity
+from conn.functional.alignment import (
+    Alignment,
+    GroupAlignment,
+    generalised_procrustes,
+    joint_embedding,
+    procrustes,
+)
 from conn.functional.analytic import (
     analytic_signal,
     envelope,
@@ -29,6 +37,7 @@ from conn.functional.communities import (
     versatility,
 )
 from conn.functional.confounds import detrend, residualise
+from conn.functional.connectopy import Gradients, diffusion_map, laplacian_eigenmaps, principal_gradients
 from conn.functional.covariance import corr, corr_from_cov, cov, paired_corr, paired_cov
 from conn.functional.degrees_of_freedom import (
     effective_degrees_of_freedom,
@@ -116,6 +125,15 @@ from conn.functional.kernel import (
 from conn.functional.lagged import (
     lagged_corr,
     lagged_cov,
+)
+from conn.functional.matrix import (
+    delete_diagonal,
+    embed_diagonal,
+    fill_diagonal,
+    symmetrise,
+    toeplitz,
+    triangle_to_matrix,
+    triangle_to_vector,
 )
 from conn.functional.modularity import (
     coaffiliation,
@@ -210,13 +228,16 @@ from conn.functional.windows import sample_windows, sliding_windows
 
 __all__ = [
     "AffineParameter",
+    "Alignment",
     "ButterworthBank",
     "DetectedCommunities",
     "DynamicConditionalFit",
     "Eigenpairs",
     "EllipsoidParameter",
     "FilterBank",
+    "Gradients",
     "GrangerTest",
+    "GroupAlignment",
     "IdentityParameter",
     "IsochoricParameter",
     "MappedLogits",
@@ -236,6 +257,7 @@ __all__ = [
     "VectorAutoregression",
     "WaveletCoherence",
     "__version__",
+    "affinity",
     "alff",
     "analytic_signal",
     "assortativity",
@@ -270,10 +292,12 @@ __all__ = [
     "cubic_interpolate",
     "dct_basis",
     "degree",
+    "delete_diagonal",
     "design_sections",
     "detect_communities",
     "detect_multilayer_communities",
     "detrend",
+    "diffusion_map",
     "directed_transfer_function",
     "distance_corr",
     "dual_total_correlation",
@@ -283,10 +307,12 @@ __all__ = [
     "edge_time_series",
     "effective_degrees_of_freedom",
     "elementwise_operator",
+    "embed_diagonal",
     "envelope",
     "envelope_correlation",
     "extend_to_max_size",
     "falff",
+    "fill_diagonal",
     "fisher_z",
     "fisher_z_standard_error",
     "fit_autoregression",
@@ -297,6 +323,7 @@ __all__ = [
     "gaussian_kernel",
     "gaussian_kullback_leibler",
     "gaussian_mutual_information",
+    "generalised_procrustes",
     "girvan_newman_null",
     "girvan_newman_operator",
     "global_efficiency",
@@ -310,9 +337,11 @@ __all__ = [
     "instantaneous_frequency",
     "instantaneous_phase",
     "is_stable",
+    "joint_embedding",
     "lagged_corr",
     "lagged_cov",
     "laplacian",
+    "laplacian_eigenmaps",
     "laplacian_kernel",
     "laplacian_operator",
     "leading_eigenpairs",
@@ -345,6 +374,8 @@ __all__ = [
     "pooled_degrees_of_freedom",
     "power_spectrum",
     "precision",
+    "principal_gradients",
+    "procrustes",
     "product_filter",
     "product_filtfilt",
     "quadratic_form",
@@ -375,10 +406,14 @@ __all__ = [
     "spectral_interpolate",
     "standardise",
     "strength",
+    "symmetrise",
     "tangent_project",
     "to_dense",
+    "toeplitz",
     "total_correlation",
     "transfer_entropy",
+    "triangle_to_matrix",
+    "triangle_to_vector",
     "unwrap",
     "versatility",
     "wavelet_coherence",
