@@ -88,7 +88,7 @@ class MappedParameter(eqx.Module):
         places = [where] if isinstance(where, str) or callable(where) else list(where)
         for place in places:
             model = eqx.tree_at(
-                _picker(model, place),
+                picker(model, place),
                 model,
                 replace_fn=lambda value: cls(_unmapped(value), **settings),
                 is_leaf=lambda node: isinstance(node, MappedParameter),
@@ -203,7 +203,7 @@ def _unmapped(value: Any) -> Any:
     return value
 
 
-def _picker(model: Any, place: Where) -> Callable[[Any], Any]:
+def picker(model: Any, place: Where) -> Callable[[Any], Any]:
     """Return the function that picks what `place` names, having checked that the model has it."""
     if not isinstance(place, str):
         return place
