@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from conn.functional._inverse import symmetric_inverse
 from conn.functional.covariance import square_matrix
 from conn.functional.engine import Tensor, _to_jax_array
-from conn.functional.spd import definite
+from conn.functional.spd import definite, same_size
 
 __all__ = [
     "dual_total_correlation",
@@ -361,10 +361,7 @@ def _applied(matrix: Array, vector: Array) -> Array:
 
 def _pair_of(first: Tensor, second: Tensor, check: bool) -> tuple[Array, Array]:
     ours, theirs = definite(first, name="first", check=check), definite(second, name="second", check=check)
-    if ours.shape[-1] != theirs.shape[-1]:
-        raise ValueError(
-            f"first and second must have as many regions, and have {ours.shape[-1]} and {theirs.shape[-1]}"
-        )
+    same_size(first=ours, second=theirs)
     return ours, theirs
 
 

@@ -245,6 +245,14 @@ def definite(matrix: Tensor, *, name: str = "matrix", check: bool = False) -> Ar
     return _refuse(array, ~(smallest > 0), f"{name} is not positive definite{found}: {_REMEDY}")
 
 
+def same_size(**matrices: Array) -> None:
+    """Refuse matrices, known by their names, that have not as many regions each."""
+    sizes = {name: matrix.shape[-1] for name, matrix in matrices.items()}
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ValueError(f"{' and '.join(sizes)} must have as many regions each: {found}")
+
+
 def _refuse(array: Array, wrong: Array, message: str) -> Array:
     if isinstance(wrong, Tracer):
         return eqx.error_if(array, wrong, message)

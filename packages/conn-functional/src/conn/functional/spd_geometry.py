@@ -11,19 +11,20 @@ With :math:`\|\cdot\|` the Frobenius norm, and :math:`\log`, :math:`A^{1/2}` fun
   :math:`(\operatorname{tr} A + \operatorname{tr} B - 2 \operatorname{tr} (A^{1/2} B A^{1/2})^{1/2})^{1/2}`
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from conn.functional._inverse import symmetric_inverse
 from conn.functional._moments import root_or_zero
-from conn.functional.engine import PyTree, Tensor, _to_jax_array
+from conn.functional.engine import Tensor, _to_jax_array
 from conn.functional.spd import (
     definite,
     divided_differences,
+    same_size,
     spd_exp,
     spd_log,
     spd_power,
@@ -83,10 +84,7 @@ def spd_distance(
     """
     _known(metric)
     ours, theirs = _checked(first, metric, check, "first"), _checked(second, metric, check, "second")
-    if ours.shape[-1] != theirs.shape[-1]:
-        raise ValueError(
-            f"first and second must have as many regions, and have {ours.shape[-1]} and {theirs.shape[-1]}"
-        )
+    same_size(first=ours, second=theirs)
     if metric == "euclidean":
         return _norm(ours - theirs)
     if metric == "log-euclidean":
@@ -145,7 +143,8 @@ def spd_mean(
     Notes
     -----
     The geometric mean :math:`M` solves :math:`\sum_i w_i \log(M^{-1/2} C_i M^{-1/2}) = 0`. The iteration starts from
-    the log-Euclidean mean, and the length of its steps comes from the condition of the whitened matrices [2]_. The
+    the Kullback mean, with steps whose length comes from the eigenvalues of the whitened matrices [2]_, in single
+    precision as far as that goes (where single precision cannot, from the arithmetic mean in double precision). The
     Kullback mean is the geometric mean of the arithmetic and the harmonic one [3]_. The Bures-Wasserstein mean solves
     :math:`M = \sum_i w_i (M^{1/2} C_i M^{1/2})^{1/2}` [4]_.
 
@@ -174,10 +173,7 @@ def spd_mean(
     if metric == "harmonic":
         return spd_power(_average(shares, spd_power(stack, -1.0)), -1.0)
     if metric == "kullback":
-        arithmetic = _average(shares, stack)
-        harmonic = spd_power(_average(shares, spd_power(stack, -1.0)), -1.0)
-        root, whitener = spd_sqrt(arithmetic), spd_power(arithmetic, -0.5)
-        return symmetrised(root @ spd_sqrt(symmetrised(whitener @ harmonic @ whitener)) @ root)
+        return _halfway(_average(shares, stack), spd_power(_average(shares, spd_power(stack, -1.0)), -1.0))
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, and is {max_steps}")
     limit = max(tolerance, 20 * float(jnp.finfo(stack.dtype).eps))
@@ -230,7 +226,7 @@ def tangent_project(
     """
     point = definite(matrix, check=check)
     whitener = spd_power(definite(reference, name="reference", check=check), -0.5)
-    _same_size(point, whitener)
+    same_size(matrix=point, reference=whitener)
     return spd_log(symmetrised(whitener @ point @ whitener))
 
 
@@ -270,7 +266,7 @@ def cone_project(
     """
     direction = symmetric_part(tangent, name="tangent", check=check)
     root = spd_sqrt(definite(reference, name="reference", check=check))
-    _same_size(direction, root)
+    same_size(tangent=direction, reference=root)
     return symmetrised(root @ spd_exp(direction) @ root)
 
 
@@ -318,56 +314,120 @@ def parallel_transport(
     vector = symmetric_part(tangent, name="tangent", check=check)
     begin = definite(source, name="source", check=check)
     end = definite(target, name="target", check=check)
-    _same_size(vector, begin)
-    _same_size(vector, end)
+    same_size(tangent=vector, source=begin, target=end)
     root, whitener = spd_sqrt(begin), spd_power(begin, -0.5)
     carrier = root @ spd_sqrt(symmetrised(whitener @ end @ whitener)) @ whitener
     return symmetrised(carrier @ vector @ jnp.swapaxes(carrier, -1, -2))
+
+
+class _Pull(NamedTuple):
+    """Where an iteration of the geometric mean stands, and what drives it on."""
+
+    mean: Float[Array, "... region region"]
+    values: Float[Array, "... matrix region"]
+    """Of the matrices whitened by the mean."""
+    vectors: Float[Array, "... matrix region region"]
+    log: Float[Array, "... region region"]
+    """The mean logarithm of the whitened matrices, which is 0 at the geometric mean."""
+    length: Float[Array, "..."]
+    """Of the next step, as a share of that logarithm."""
+
+    @property
+    def size(self) -> Float[Array, "..."]:
+        return jnp.sqrt(_inner(self.log, self.log) / self.log.shape[-1])
 
 
 def _geometric_mean(stack: Array, shares: Array, limit: float, max_steps: int) -> Array:
     r"""Return the Karcher mean: found nearly by iteration, then by one step of Newton's, whose derivative is exact.
 
     The step solves :math:`H X = \sum_i w_i \log W_i` with the matrices :math:`W_i` whitened by the nearly found mean;
-    it squares what error is left, and with :math:`H` held constant its derivative is that of the equation.
+    it squares what error is left, and with :math:`H` held constant its derivative is that of the equation. Most of the
+    way is gone in single precision, which also suffices for the step, itself small: only the logarithm must be right.
     """
-    fixed, fixed_shares = jax.lax.stop_gradient((stack, shares))
-    near = _karcher(fixed, fixed_shares, limit**0.5, max_steps)
-    root, whitener = _roots(near)
-    values, vectors = jnp.linalg.eigh(_between(whitener, fixed), symmetrize_input=False)
-    curvature = (values[..., :, None] + values[..., None, :]) / 2 * divided_differences(("log", 0.0), values)
+    near = _karcher(*jax.lax.stop_gradient((stack, shares)), limit**0.5, max_steps)
+    root, whitener = _roots(near.mean)
+    values, vectors, few_shares = (_single(part) for part in (near.values, near.vectors, shares))
+    curvature = _curvature(values)
 
     def hessian(step: Array) -> Array:
-        return _average(fixed_shares, turned(vectors, curvature, step[..., None, :, :]))
+        return _average(jax.lax.stop_gradient(few_shares), turned(vectors, curvature, step[..., None, :, :]))
 
-    pull = _average(shares, spd_log(_between(whitener, stack)))
-    step, _ = jax.scipy.sparse.linalg.cg(hessian, pull, tol=limit**0.5 / 10, maxiter=max_steps)
-    return symmetrised(root @ spd_exp(symmetrised(step)) @ root)
+    pull = _average(shares, _known_log(_between(whitener, stack), near.values, near.vectors))
+    step, _ = jax.scipy.sparse.linalg.cg(hessian, _single(pull), tol=max(limit**0.5 / 10, 1e-5), maxiter=max_steps)
+    return symmetrised(root @ spd_exp(symmetrised(step).astype(root.dtype)) @ root)
 
 
-def _karcher(stack: Array, shares: Array, limit: float, max_steps: int) -> Array:
-    """Return the matrix at which the mean logarithm of the whitened matrices is below the limit, or NaN."""
+def _karcher(stack: Array, shares: Array, limit: float, max_steps: int) -> _Pull:
+    """Return where the mean logarithm of the whitened matrices is below the limit, or NaN.
 
-    def refine(mean: Array, memory: tuple[Array, Array]) -> tuple[Array, Array, tuple[Array, Array]]:
-        last, length = memory
-        root, whitener = _roots(mean)
-        values, vectors = jnp.linalg.eigh(_between(whitener, stack), symmetrize_input=False)
+    The start is the Kullback mean; the first step is as long as the mean curvature allows, the others as long as what
+    the last one did to the logarithm allows (Barzilai & Borwein), and no shorter than what is safe whatever the start.
+    """
+
+    def pulled(mean: Array, last: Array | None = None, length: Array | None = None) -> _Pull:
+        values, vectors = jnp.linalg.eigh(_between(_roots(mean)[1], stack), symmetrize_input=False)
         logs = jnp.log(values)
-        pull = symmetrised(_average(shares, (vectors * logs[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)))
-        # The curvature of each term lies between 1 and a bound, which gives a length that is safe; what the last step
-        # did to the pull tells how much longer this one may be.
+        log = symmetrised(_average(shares, (vectors * logs[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)))
+        likely = 1 / (shares * _curvature(values).mean((-2, -1))).sum(-1)
+        if last is None or length is None:
+            return _Pull(mean, values, vectors, log, likely)
+        # The curvature of each term lies between 1 and a bound, which gives a length that is safe.
         spread = (logs[..., -1] - logs[..., 0]) / 2
         bound = jnp.where(spread > 1e-3, spread / jnp.tanh(jnp.maximum(spread, 1e-3)), 1.0)
         safe = 2 / (1 + (shares * bound).sum(-1))
-        lost = _inner(last, last - pull)
+        lost = _inner(last, last - log)
         seen = length * _inner(last, last) / jnp.where(lost > 0, lost, 1.0)
-        length = jnp.where(lost > 0, jnp.clip(seen, safe, 1.0), safe)
-        moved = symmetrised(root @ spd_exp(length[..., None, None] * pull) @ root)
-        return moved, jnp.sqrt(_inner(pull, pull) / pull.shape[-1]), (pull, length)
+        return _Pull(mean, values, vectors, log, jnp.where(lost > 0, jnp.clip(seen, safe, 1.0), safe))
 
-    start = spd_exp(_average(shares, spd_log(stack)))
-    memory = jnp.zeros_like(start), jnp.ones(start.shape[:-2], start.dtype)
-    return _iterated(refine, start, memory, limit, max_steps)
+    def advance(state: tuple[_Pull, Array]) -> tuple[_Pull, Array]:
+        at, steps = state
+        root, _ = _roots(at.mean)
+        moved = symmetrised(root @ spd_exp(at.length[..., None, None] * at.log) @ root)
+        return pulled(moved, at.log, at.length), steps + 1
+
+    def unfinished(state: tuple[_Pull, Array]) -> Array:
+        at, steps = state
+        return (steps < max_steps) & (at.size > limit).any()
+
+    if stack.dtype == jnp.float64:
+        few = _single(stack), _single(shares)
+        rough = _karcher(*few, max(limit, 3e-5), max_steps).mean.astype(stack.dtype)
+        usable = jnp.isfinite(rough).all((-2, -1), keepdims=True)
+        start = jnp.where(usable, rough, _average(shares, stack))
+    else:
+        arithmetic = _average(shares, stack)
+        start = _halfway(arithmetic, symmetric_inverse(_average(shares, symmetric_inverse(stack))))
+        start = jnp.where(jnp.isfinite(start).all((-2, -1), keepdims=True), start, arithmetic)
+    found, _ = jax.lax.while_loop(unfinished, advance, (pulled(start), jnp.array(0)))
+    return found._replace(mean=jnp.where((found.size <= limit)[..., None, None], found.mean, jnp.nan))
+
+
+def _single(values: Array) -> Array:
+    return values.astype(jnp.float32)
+
+
+def _curvature(values: Array) -> Array:
+    """Return, for pairs of eigenvalues of a whitened matrix, how its logarithm answers to a step of the mean."""
+    return (values[..., :, None] + values[..., None, :]) / 2 * divided_differences(("log", 0.0), values)
+
+
+@jax.custom_jvp
+def _known_log(matrix: Array, values: Array, vectors: Array) -> Array:
+    """Return the logarithm of a matrix whose eigenvalues and eigenvectors are known."""
+    return symmetrised((vectors * jnp.log(values)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2))
+
+
+@_known_log.defjvp
+def _known_log_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    matrix, values, vectors = primals
+    change = turned(vectors, divided_differences(("log", 0.0), values), tangents[0])
+    return _known_log(matrix, values, vectors), change
+
+
+def _halfway(first: Array, second: Array) -> Array:
+    """Return the geometric mean of two SPD matrices, which is known in closed form."""
+    root, whitener = spd_sqrt(first), spd_power(first, -0.5)
+    return symmetrised(root @ spd_sqrt(symmetrised(whitener @ second @ whitener)) @ root)
 
 
 def _bures_wasserstein_mean(stack: Array, shares: Array, limit: float, max_steps: int) -> Array:
@@ -377,13 +437,21 @@ def _bures_wasserstein_mean(stack: Array, shares: Array, limit: float, max_steps
     def middle(mean: Array, matrices: Array, weights: Array) -> Array:
         return _average(weights, spd_sqrt(_between(spd_sqrt(mean), matrices)))
 
-    def refine(mean: Array, memory: tuple[()]) -> tuple[Array, Array, tuple[()]]:
+    def advance(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        mean, _, steps = state
         inner, whitener = middle(mean, fixed, fixed_shares), spd_power(mean, -0.5)
         moved = symmetrised(whitener @ inner @ inner @ whitener)
         change = moved - mean
-        return moved, jnp.sqrt(_inner(change, change) / _inner(mean, mean)), memory
+        return moved, jnp.sqrt(_inner(change, change) / _inner(mean, mean)), steps + 1
 
-    near = _iterated(refine, _average(fixed_shares, fixed), (), limit**0.5, max_steps)
+    def unfinished(state: tuple[Array, Array, Array]) -> Array:
+        _, size, steps = state
+        return (steps < max_steps) & (size > limit**0.5).any()
+
+    start = _average(fixed_shares, fixed)
+    far = jnp.full(start.shape[:-2], jnp.inf, start.dtype)
+    near, size, _ = jax.lax.while_loop(unfinished, advance, (start, far, jnp.array(0)))
+    near = jnp.where((size <= limit**0.5)[..., None, None], near, jnp.nan)
     own_values, own_vectors = jnp.linalg.eigh(near, symmetrize_input=False)
     own_quotients = divided_differences(("power", 0.5), own_values)
     root = spd_sqrt(near)
@@ -398,28 +466,6 @@ def _bures_wasserstein_mean(stack: Array, shares: Array, limit: float, max_steps
     wanted = middle(near, stack, shares) - near
     step, _ = jax.scipy.sparse.linalg.bicgstab(linear, wanted, tol=limit**0.5 / 10, maxiter=max_steps)
     return symmetrised(near + step)
-
-
-def _iterated(
-    refine: Callable[[Array, PyTree], tuple[Array, Array, PyTree]],
-    start: Array,
-    memory: PyTree,
-    limit: float,
-    max_steps: int,
-) -> Float[Array, "... region region"]:
-    """Return what refinement ends in, or NaN where it has not ended."""
-
-    def unfinished(state: tuple[Array, Array, PyTree, Array]) -> Array:
-        _, size, _, steps = state
-        return (steps < max_steps) & (size > limit).any()
-
-    def advance(state: tuple[Array, Array, PyTree, Array]) -> tuple[Array, Array, PyTree, Array]:
-        mean, _, remembered, steps = state
-        return *refine(mean, remembered), steps + 1
-
-    far = jnp.full(start.shape[:-2], jnp.inf, start.dtype)
-    mean, size, _, _ = jax.lax.while_loop(unfinished, advance, (start, far, memory, jnp.array(0)))
-    return jnp.where((size <= limit)[..., None, None], mean, jnp.nan)
 
 
 def _roots(matrix: Array) -> tuple[Array, Array]:
@@ -454,11 +500,6 @@ def _shares(weight: Tensor | None, stack: Array) -> Array:
 
 def _checked(matrix: Tensor, metric: Metric, check: bool, name: str) -> Array:
     return (symmetric_part if metric == "euclidean" else definite)(matrix, name=name, check=check)
-
-
-def _same_size(first: Array, second: Array) -> None:
-    if first.shape[-1] != second.shape[-1]:
-        raise ValueError(f"all matrices must have as many regions, and have {first.shape[-1]} and {second.shape[-1]}")
 
 
 def _known(metric: str) -> None:
