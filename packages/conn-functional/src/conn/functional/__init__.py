@@ -206,6 +206,14 @@ from conn.functional.shrinkage import (
     oas,
     shrunk_cov,
 )
+from conn.functional.sparse import (
+    sampled_product,
+    sparse_inner_product,
+    sparse_product,
+    sparse_row_products,
+    sparse_top_k_rows,
+    top_k_rows,
+)
 from conn.functional.spd import nearest_spd, regularise_spd, spd_exp, spd_log, spd_power, spd_sqrt
 from conn.functional.spd_geometry import cone_project, parallel_transport, spd_distance, spd_mean, tangent_project
 from conn.functional.spectrum import (
@@ -387,6 +395,7 @@ __all__ = [
     "rich_club_coefficient",
     "row_sums",
     "sample_windows",
+    "sampled_product",
     "sections_response",
     "segment_spectra",
     "shortest_path_length",
@@ -396,6 +405,10 @@ __all__ = [
     "sliding_windows",
     "sosfilt",
     "sosfiltfilt",
+    "sparse_inner_product",
+    "sparse_product",
+    "sparse_row_products",
+    "sparse_top_k_rows",
     "spd_distance",
     "spd_exp",
     "spd_log",
@@ -410,6 +423,7 @@ __all__ = [
     "tangent_project",
     "to_dense",
     "toeplitz",
+    "top_k_rows",
     "total_correlation",
     "transfer_entropy",
     "triangle_to_matrix",

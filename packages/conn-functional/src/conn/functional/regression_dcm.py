@@ -1,0 +1,358 @@
+r"""Regression DCM: effective connectivity of whole brains, region by region a Bayesian regression in frequencies.
+
+A linear network :math:`\dot x = A x + C u` whose regions share one haemodynamic response :math:`h`, :math:`y = h * x`,
+obeys :math:`\dot y = A y + C (h * u)`. At the :math:`m`-th of :math:`T` frequencies, with frames :math:`\Delta` seconds
+apart, the derivative is a factor, so that each target :math:`r` has a linear regression of its own:
+
+.. math::
+    \frac{e^{2 \pi i m / T} - 1}{\Delta} \hat y_r = \sum_s A_{rs} \hat y_s + \sum_j C_{rj} \widehat{(h * u_j)}
+    + \hat\varepsilon_r.
+
+Its connections :math:`\theta` have a Gaussian prior, its noise precision :math:`\tau` a Gamma prior; the posterior
+:math:`q(\theta) q(\tau)` is updated in turns, each of which raises the free energy.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import digamma, gammaln
+from jaxtyping import Array, Bool, Float, Int
+
+from conn.functional._inputs import Band, bins_of_band, positive, real_series
+from conn.functional._inverse import symmetric_inverse
+from conn.functional._series import centred, with_mask
+from conn.functional.engine import Tensor, _to_jax_array
+from conn.functional.haemodynamics import balloon_response
+from conn.functional.information import log_determinant
+
+__all__ = ["RegressionDCM", "regression_dcm"]
+
+
+class RegressionDCM(NamedTuple):
+    """The posterior of a regression DCM, region by region; matrices are [target, source]."""
+
+    connectivity: Float[Array, "... target source"]
+    """Posterior mean of the connections, in hertz; the diagonal is a region's own decay. 0 where there is none."""
+    connectivity_deviation: Float[Array, "... target source"]
+    """Posterior standard deviation of the connections, in hertz."""
+    input_weights: Float[Array, "... target input"]
+    """Posterior mean of what an input drives, in hertz times the unit of the series over that of the responses."""
+    input_deviation: Float[Array, "... target input"]
+    """Posterior standard deviation of the weights of inputs."""
+    noise_precision: Float[Array, "... target"]
+    """Posterior mean of the precision of the derivative's Fourier coefficients; `frame` times it, of its frames."""
+    free_energy: Float[Array, "... target"]
+    """Lower bound of the log evidence of each target, in nats. Those of a scan's targets add up to that of the scan."""
+    free_energy_path: Float[Array, "... target iteration"]
+    """The free energy after each iteration, which never decreases; the last value is repeated once it has converged."""
+    n_iterations: Int[Array, "... target"]
+    """Updates that were made."""
+
+
+class _Regression(NamedTuple):
+    """One target's regression, in units of the prior standard deviations."""
+
+    gram: Float[Array, "weight weight"]
+    cross: Float[Array, " weight"]
+    power: Float[Array, ""]
+    """Sum of squares of what is predicted."""
+    count: Float[Array, ""]
+    prior_mean: Float[Array, " weight"]
+
+
+def regression_dcm(
+    time_series: Float[Tensor, "... region frame"],
+    *,
+    repetition_time: float,
+    connections: Bool[Tensor, "target source"] | None = None,
+    inputs: Float[Tensor, "... input step"] | None = None,
+    input_connections: Bool[Tensor, "target input"] | None = None,
+    response: Float[Tensor, " step"] | None = None,
+    band: Band | None = None,
+    noise_shape: float = 2.0,
+    noise_rate: float = 1.0,
+    max_iterations: int = 500,
+    check: bool = False,
+) -> RegressionDCM:
+    r"""Return the effective connectivity of a linear dynamic causal model, by regression in the frequency domain.
+
+    Without `inputs` it is the model of resting state [2]_, in which fluctuations that are not modelled stand in the
+    noise.
+
+    Parameters
+    ----------
+    time_series : array, shape (..., region, frame)
+        BOLD series of one unbroken run, without missing frames (interpolate them first). The mean is taken out, and the
+        series is taken for periodic, as by any Fourier transform: take out trends. In per cent of signal change the
+        priors fit best; connections have no unit but hertz, while the prior of the noise depends on that of the series.
+    repetition_time : float
+        Seconds from frame to frame.
+    connections : array of bool, shape (target, source), optional
+        Which connections there are; all by default. A region always has a connection to itself.
+    inputs : array, shape (..., input, step), optional
+        What drives the regions, such as stimuli; a whole number of time steps a frame (16 are usual), constant within
+        each. The activity before the first frame is taken for 0.
+    input_connections : array of bool, shape (target, input), optional
+        Which input drives which regions; all by default.
+    response : array, shape (step,), optional
+        Haemodynamic response in the time steps of the inputs; `balloon_response` by default. Without inputs no response
+        is needed: whatever it is, it falls out of the equation.
+    band : (float or None, float or None), optional
+        The frequencies in hertz that count; all but 0 by default.
+    noise_shape, noise_rate : float, default 2 and 1
+        Of the Gamma prior of the noise precision; the rate is in the square of the unit of the series per second.
+    max_iterations : int, default 500
+        Updates stop before, once the noise precision does not change any more.
+    check : bool, default False
+        Refuse NaN and infinity, also under ``jit``.
+
+    Returns
+    -------
+    RegressionDCM
+        NaN anywhere in a scan makes everything of that scan NaN. A region that never changes was not measured: its
+        row and its column keep their prior, and its free energy is 0. With fewer frequencies than connections the
+        posterior leans on the prior. Differentiable in series, inputs and response as if iterated without end (except
+        `free_energy_path`, whose derivative is 0).
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, there are fewer than four frames, no frequency lies in the band, a parameter of the prior
+        is not positive, or there is an argument for inputs without inputs.
+
+    Notes
+    -----
+    The priors are those of [1]_: with :math:`n` regions, connections are 0 with variance :math:`8 / n`, connections to
+    themselves are -1/2 Hz with variance :math:`1 / (8 n)`, and weights of inputs 0 with variance 1.
+
+    The derivative is that of neighbouring frames, so that a series of a repetition time that is not short has the
+    connections :math:`(e^{A \Delta} - I) / \Delta` rather than :math:`A`.
+
+    There is no choice of informative frequencies by thresholds on the data, as TAPAS makes one where there are inputs;
+    a `band` is chosen beforehand. TAPAS' response is that of a region which decays by 1 per second, ours that of the
+    vessels alone, as the formula has it. The noise counts each frequency's real and imaginary part once.
+
+    A target costs an eigendecomposition of its weights' Gram matrix, whose size is the number of regions and inputs.
+
+    References
+    ----------
+    .. [1] Frässle et al. (2017). doi:10.1016/j.neuroimage.2017.02.090
+    .. [2] Frässle et al. (2021), on resting state. doi:10.1002/hbm.25357
+
+    Examples
+    --------
+    >>> import jax
+    >>> noise = jax.random.normal(jax.random.key(0), (3, 500))
+    >>> fitted = regression_dcm(noise, repetition_time=1.0)
+    >>> fitted.connectivity.shape, bool((fitted.connectivity.diagonal() < -0.5).all())
+    ((3, 3), True)
+    """
+    series = real_series(time_series, check=check)
+    n_regions, n_frames = series.shape[-2:]
+    interval = positive("repetition_time", repetition_time, "s")
+    shape, rate = positive("noise_shape", noise_shape, ""), positive("noise_rate", noise_rate, "")
+    if n_frames < 4:
+        raise ValueError(f"a regression DCM needs at least four frames, and there are {n_frames}")
+    if max_iterations < 1:
+        raise ValueError(f"max_iterations must be at least 1, and is {max_iterations}")
+    rest, _, constant = centred(*with_mask(series, None))
+    predictors = rest
+    n_inputs = 0
+    if inputs is not None:
+        driving = _driving(inputs, response, series, interval, check)
+        n_inputs = driving.shape[-2]
+        lead = jnp.broadcast_shapes(rest.shape[:-2], driving.shape[:-2])
+        rest, constant = (jnp.broadcast_to(part, (*lead, *part.shape[-2:])) for part in (rest, constant))
+        predictors = jnp.concatenate([rest, jnp.broadcast_to(driving, (*lead, *driving.shape[-2:]))], axis=-2)
+    elif input_connections is not None or response is not None:
+        raise ValueError("input_connections and response describe inputs, and there are no inputs")
+    between = _allowed("connections", connections, (n_regions, n_regions), "(target, source)")
+    driven = _allowed("input_connections", input_connections, (n_regions, n_inputs), "(target, input)")
+    allowed = jnp.concatenate([between | jnp.eye(n_regions, dtype=bool), driven], axis=1)
+    columns, wanted, count = _in_frequencies(predictors, rest, interval, band)
+    gram = columns @ jnp.swapaxes(columns, -1, -2)
+    cross = wanted @ jnp.swapaxes(columns, -1, -2)
+    power = jnp.square(wanted).sum(-1)
+    mean, deviation = _prior(n_regions, n_inputs)
+    measured = (~constant[..., 0]).astype(series.dtype)
+
+    def of_target(scan: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
+        gram, cross, power, measured = scan
+        here = allowed[target]
+        scale = jnp.asarray(deviation, series.dtype)[target]
+        scaled = scale * here * measured[target]
+        regression = _Regression(
+            gram=gram * scaled[:, None] * scaled,
+            cross=cross[target] * scaled,
+            power=power[target] * measured[target],
+            count=count * measured[target],
+            prior_mean=jnp.asarray(mean / deviation, series.dtype)[target],
+        )
+        found, spread, *others = _posterior(regression, shape, rate, max_iterations)
+        return jnp.where(here, found * scale, 0.0), jnp.where(here, spread * scale, 0.0), *others
+
+    def of_scan(scan: tuple[Array, ...]) -> tuple[Array, ...]:
+        return jax.lax.map(lambda target: of_target(scan, target), jnp.arange(n_regions))
+
+    lead = rest.shape[:-2]
+    parts = (gram, cross, power, measured)
+    flat = tuple(part.reshape(-1, *part.shape[len(lead) :]) for part in parts)
+    found, spread, *others = (part.reshape(*lead, *part.shape[1:]) for part in jax.lax.map(of_scan, flat))
+    return RegressionDCM(
+        found[..., :n_regions], spread[..., :n_regions], found[..., n_regions:], spread[..., n_regions:], *others
+    )
+
+
+def _driving(
+    inputs: Tensor, response: Tensor | None, series: Array, interval: float, check: bool
+) -> Float[Array, "... input frame"]:
+    """Return the inputs as the vessels pass them on, at the series' frames."""
+    fine = real_series(inputs, name="inputs", axes="(..., input, step)", check=check).astype(series.dtype)
+    n_frames, n_steps = series.shape[-1], fine.shape[-1]
+    try:
+        jnp.broadcast_shapes(fine.shape[:-2], series.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"the leading axes of inputs {fine.shape[:-2]} must broadcast with those of the series {series.shape[:-2]}"
+        ) from None
+    if n_steps % n_frames:
+        raise ValueError(
+            f"inputs must have a whole number of time steps for each of the {n_frames} frames, and have {n_steps}"
+        )
+    each = n_steps // n_frames
+    kernel = balloon_response(n_steps, time_step=interval / each) if response is None else _to_jax_array(response)
+    if kernel.ndim != 1 or kernel.size == 0:
+        raise ValueError(f"response must have shape (step,), and has shape {kernel.shape}")
+    length = n_steps + kernel.size - 1
+    passed = jnp.fft.rfft(fine, length) * jnp.fft.rfft(kernel.astype(series.dtype), length)
+    return jnp.fft.irfft(passed, length)[..., :n_steps:each]
+
+
+def _allowed(name: str, value: Tensor | None, shape: tuple[int, int], axes: str) -> Bool[Array, "target source"]:
+    if value is None:
+        return jnp.ones(shape, bool)
+    allowed = _to_jax_array(value)
+    if allowed.shape != shape:
+        raise ValueError(f"{name} must have shape {axes} = {shape}, and has shape {allowed.shape}")
+    return allowed.astype(bool)
+
+
+def _in_frequencies(
+    predictors: Array, series: Array, interval: float, band: Band | None
+) -> tuple[Float[Array, "... weight row"], Float[Array, "... region row"], float]:
+    """Return predictors and derivatives as real rows whose sums of squares are those over all frequencies.
+
+    Of each pair of conjugate frequencies one is kept, and counts twice.
+    """
+    n_frames = series.shape[-1]
+    if band is None:
+        bins = np.arange(1, n_frames // 2 + 1)
+    else:
+        bins = bins_of_band(band, n_frames=n_frames, repetition_time=interval)
+    twice = np.where(2 * bins == n_frames, 1.0, 2.0)
+    factor = (np.exp(2j * np.pi * bins / n_frames) - 1) / interval
+    kind = jnp.result_type(series.dtype, jnp.complex64)
+
+    def rows(coefficients: Array) -> Array:
+        return jnp.concatenate([jnp.real(coefficients), jnp.imag(coefficients)], axis=-1)
+
+    weight = jnp.asarray(np.sqrt(twice), series.dtype)
+    columns = jnp.fft.rfft(predictors)[..., bins] * weight
+    return rows(columns), rows(columns[..., : series.shape[-2], :] * jnp.asarray(factor, kind)), float(twice.sum())
+
+
+def _prior(n_regions: int, n_inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and standard deviations of all weights, [target, source and input]."""
+    own = np.eye(n_regions, dtype=bool)
+    nothing, unit = np.zeros((n_regions, n_inputs)), np.ones((n_regions, n_inputs))
+    variance = np.where(own, 1 / (8 * n_regions), 8 / n_regions)
+    return np.concatenate([-0.5 * own, nothing], axis=1), np.concatenate([np.sqrt(variance), unit], axis=1)
+
+
+def _posterior(
+    regression: _Regression, shape: float, rate: float, max_iterations: int
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Return mean and standard deviation of the weights, the noise precision, and the free energies."""
+    quiet = jax.tree.map(jax.lax.stop_gradient, regression)
+    precision, slope, path, n_iterations = _iterated(quiet, shape, rate, max_iterations)
+    updated = _updated(regression, precision, shape, rate)[0]
+    # The value is that of the iterations, the derivative that of the fixed point (implicit function theorem).
+    precision = precision + (updated - jax.lax.stop_gradient(updated)) / (1 - slope)
+    _, mean, covariance, error = _updated(regression, precision, shape, rate)
+    apart = jnp.square(mean - regression.prior_mean).sum() + jnp.trace(covariance) - mean.size
+    stretched = log_determinant(jnp.eye(mean.size, dtype=mean.dtype) + precision * regression.gram)
+    energy = _free_energy(regression.count, precision, error, (apart + stretched) / 2, shape, rate)
+    return mean, jnp.sqrt(jnp.diagonal(covariance)), precision, energy, path, n_iterations
+
+
+def _updated(regression: _Regression, precision: Array, shape: float, rate: float) -> tuple[Array, Array, Array, Array]:
+    """Return the next precision, and the weights' mean and covariance and half the expected squared error before it."""
+    gram, cross = regression.gram, regression.cross
+    covariance = symmetric_inverse(jnp.eye(cross.size, dtype=cross.dtype) + precision * gram)
+    mean = covariance @ (precision * cross + regression.prior_mean)
+    left = regression.power - 2 * (cross * mean).sum() + mean @ gram @ mean
+    error = (jnp.maximum(left, 0.0) + (gram * covariance).sum()) / 2
+    return (shape + regression.count / 2) / (rate + error), mean, covariance, error
+
+
+def _free_energy(count: Array, precision: Array, error: Array, divergence: Array, shape: float, rate: float) -> Array:
+    """Return the expected log likelihood less the divergences of weights and precision from their priors."""
+    posterior_shape = shape + count / 2
+    posterior_rate = posterior_shape / precision
+    log_precision = digamma(posterior_shape) - jnp.log(posterior_rate)
+    likelihood = count * (log_precision - math.log(2 * math.pi)) / 2 - error * precision
+    of_precision = (
+        (posterior_shape - shape) * digamma(posterior_shape)
+        - gammaln(posterior_shape)
+        + math.lgamma(shape)
+        + shape * (jnp.log(posterior_rate) - math.log(rate))
+        + (rate - posterior_rate) * precision
+    )
+    return likelihood - divergence - of_precision
+
+
+def _iterated(
+    regression: _Regression, shape: float, rate: float, max_iterations: int
+) -> tuple[Array, Array, Array, Array]:
+    """Return the converged precision, the slope of its update there, the free energies and the number of updates.
+
+    In the eigenvectors of the Gram matrix an update costs a few sums.
+    """
+    gram, cross, power, count, prior_mean = regression
+    values, vectors = jnp.linalg.eigh(gram)
+    values = jnp.maximum(values, 0.0)
+    cross, prior_mean = cross @ vectors, prior_mean @ vectors
+    kind = cross.dtype
+
+    def errors(precision: Array) -> tuple[Array, Array, Array]:
+        shrunk = 1 / (1 + precision * values)
+        mean = shrunk * (precision * cross + prior_mean)
+        left = jnp.maximum(power - 2 * (cross * mean).sum() + (values * mean**2).sum(), 0.0)
+        return (left + (values * shrunk).sum()) / 2, mean, shrunk
+
+    def energy(precision: Array) -> Array:
+        error, mean, shrunk = errors(precision)
+        apart = jnp.square(mean - prior_mean).sum() + (shrunk - 1).sum() - jnp.log(shrunk).sum()
+        return _free_energy(count, precision, error, apart / 2, shape, rate)
+
+    def step(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        _, precision, path, number = state
+        following = (shape + count / 2) / (rate + errors(precision)[0])
+        return precision, following, path.at[number].set(energy(following)), number + 1
+
+    def moves(state: tuple[Array, Array, Array, Array]) -> Array:
+        before, precision, _, number = state
+        still = jnp.abs(precision - before) <= jnp.finfo(kind).eps ** 0.75 * precision
+        return ~still & ~jnp.isnan(precision) & (number < max_iterations)
+
+    start = jnp.asarray(shape / rate, kind)
+    state = (jnp.zeros((), kind), start, jnp.zeros(max_iterations, kind), jnp.zeros((), int))
+    _, precision, path, number = jax.lax.while_loop(moves, step, state)
+    path = jnp.where(jnp.arange(max_iterations) < number, path, path[number - 1])
+    _, mean, shrunk = errors(precision)
+    moved = (values * mean - cross) * shrunk**2 * (cross - values * prior_mean)
+    slope = -(precision**2) / (shape + count / 2) * (moved - (values * shrunk) ** 2 / 2).sum()
+    return precision, slope, path, number
