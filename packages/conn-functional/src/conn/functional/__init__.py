@@ -36,9 +36,12 @@ from conn.functional.communities import (
     detect_multilayer_communities,
     versatility,
 )
+from conn.functional.compression import vertical_compression
 from conn.functional.confounds import detrend, residualise
 from conn.functional.connectopy import Gradients, diffusion_map, laplacian_eigenmaps, principal_gradients
+from conn.functional.convolution import convolve_series
 from conn.functional.covariance import corr, corr_from_cov, cov, paired_corr, paired_cov
+from conn.functional.cross_similarity import cross_similarity, low_rank_template, sylo
 from conn.functional.degrees_of_freedom import (
     effective_degrees_of_freedom,
     fisher_z,
@@ -84,6 +87,7 @@ from conn.functional.filters import (
     sosfilt,
     sosfiltfilt,
 )
+from conn.functional.frames import to_dataframe, to_xarray
 from conn.functional.granger import GrangerTest, granger_causality, granger_test
 from conn.functional.graph import (
     degree,
@@ -198,6 +202,7 @@ from conn.functional.phase import (
     phase_locking_value,
     weighted_phase_lag_index,
 )
+from conn.functional.recombination import recombine
 from conn.functional.regression_dcm import RegressionDCM, regression_dcm
 from conn.functional.shortest_paths import global_efficiency, local_efficiency, shortest_path_length
 from conn.functional.shrinkage import (
@@ -288,6 +293,7 @@ __all__ = [
     "constant_potts_modularity",
     "constant_potts_null",
     "constant_potts_operator",
+    "convolve_series",
     "corr",
     "corr_from_cov",
     "correlation_modularity",
@@ -296,6 +302,7 @@ __all__ = [
     "correlation_operator",
     "cosine_kernel",
     "cov",
+    "cross_similarity",
     "cross_spectrum",
     "cubic_interpolate",
     "dct_basis",
@@ -358,6 +365,7 @@ __all__ = [
     "linear_kernel",
     "local_efficiency",
     "low_rank_operator",
+    "low_rank_template",
     "modularity_matrix",
     "morlet_transform",
     "multilayer_modularity",
@@ -387,6 +395,7 @@ __all__ = [
     "product_filter",
     "product_filtfilt",
     "quadratic_form",
+    "recombine",
     "rectified_modularity",
     "regression_dcm",
     "regularise_spd",
@@ -419,9 +428,12 @@ __all__ = [
     "spectral_interpolate",
     "standardise",
     "strength",
+    "sylo",
     "symmetrise",
     "tangent_project",
+    "to_dataframe",
     "to_dense",
+    "to_xarray",
     "toeplitz",
     "top_k_rows",
     "total_correlation",
@@ -430,6 +442,7 @@ __all__ = [
     "triangle_to_vector",
     "unwrap",
     "versatility",
+    "vertical_compression",
     "wavelet_coherence",
     "weighted_interpolate",
     "weighted_phase_lag_index",
