@@ -3,7 +3,7 @@ r"""Gradients of several subjects in one space: turned onto each other, or embed
 The orthogonal matrix that turns :math:`X` best onto :math:`Y` is the polar factor :math:`R = U V'` of
 :math:`X'Y = U S V'`. Its derivative is :math:`dR = U \Omega V'` with
 :math:`\Omega_{ij} = (W_{ij} - W_{ji}) / (s_i + s_j)` and :math:`W = U' \, d(X'Y) \, V`: repeated singular values do no
-harm, and only where two are 0 is there none.
+harm. Only where one is 0 there is none, since a component may be flipped at no cost.
 """
 
 from typing import Literal, NamedTuple, TypeAlias, get_args
@@ -85,9 +85,8 @@ def procrustes(
     Returns
     -------
     Alignment
-        Without a best rotation (two singular values of the cross-product are 0, as where the source is 0) it is some
-        rotation among equally good ones, whose derivative is given as 0 where it has none. The scale of a source that
-        is 0 is 1.
+        Where several rotations are best (a singular value of the cross-product is 0, as where the source is 0) it is
+        one of them, and its derivative, which does not exist, is finite. The scale of a source that is 0 is 1.
 
     Raises
     ------
