@@ -6,9 +6,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from conn.data.checks import whole_number
 from conn.data.errors import DataError
 from conn.data.provenance import Provenance
 from conn.data.scans import ScanSet
+from conn.data.simulators.band import Band
+from conn.data.simulators.motion import motion_traces
+from conn.data.simulators.states import switching
 
 __all__ = ["SimulatedCohort", "simulate_cohort"]
 
@@ -118,11 +122,10 @@ def simulate_cohort(
         "n_communities": n_communities,
     }
     for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-            raise DataError(f"{name} is {count!r}, expected a whole number of at least 1")
+        whole_number(name, count)
     if n_communities > n_regions:
         raise DataError(f"{n_communities} communities are more than {n_regions} regions")
-    band = _Band(n_frames, repetition_time)
+    band = Band(n_frames, repetition_time, _BAND_HERTZ)
     seed = "a generator" if isinstance(rng, np.random.Generator) else str(rng)
     generator = np.random.default_rng(rng)
 
@@ -135,7 +138,7 @@ def simulate_cohort(
         individual = generator.standard_normal((n_regions, _INDIVIDUAL_FACTORS))
         for session in range(n_sessions):
             scan = subject * n_sessions + session
-            activity[scan] = _switching(n_communities, n_frames, generator)
+            activity[scan] = switching((n_communities,), n_frames, _MEAN_DWELL_FRAMES, generator)
             signals = band.noise(n_communities, generator)
             signals *= np.where(activity[scan], 1.0, _FLOOR_WHEN_OFF)
             passing = generator.standard_normal((n_regions, _SESSION_FACTORS))
@@ -152,7 +155,7 @@ def simulate_cohort(
     return SimulatedCohort(
         time_series=series,
         mask=np.ones((n_scans, n_frames), dtype=bool),
-        motion=_motion(n_scans, n_frames, generator),
+        motion=motion_traces(n_scans, n_frames, rng=generator).astype(np.float32),
         table=pd.DataFrame(
             {
                 "subject": [f"sim{number + 1:02d}" for number in range(n_subjects) for _ in range(n_sessions)],
@@ -176,44 +179,3 @@ def simulate_cohort(
         communities=communities,
         activity=activity,
     )
-
-
-class _Band:
-    """Noise and filtering within the band, by the exact Fourier bins of one scan length."""
-
-    def __init__(self, n_frames: int, repetition_time: float) -> None:
-        if not (np.isfinite(repetition_time) and repetition_time > 0):
-            raise DataError(f"repetition_time is {repetition_time}, expected a positive number")
-        frequencies = np.fft.rfftfreq(n_frames, repetition_time)
-        low, high = _BAND_HERTZ
-        self._inside = (frequencies >= low) & (frequencies <= high)
-        self._n_frames = n_frames
-        if np.count_nonzero(self._inside) < 2:
-            raise DataError(
-                f"{n_frames} frames of {repetition_time:g} s resolve fewer than two frequencies "
-                f"from {low} to {high} Hz: take more frames"
-            )
-
-    def limit(self, series: NDArray[np.float64]) -> NDArray[np.float64]:
-        spectrum = np.fft.rfft(series, axis=-1) * self._inside
-        return np.fft.irfft(spectrum, n=self._n_frames, axis=-1)
-
-    def noise(self, n_series: int, generator: np.random.Generator) -> NDArray[np.float64]:
-        limited = self.limit(generator.standard_normal((n_series, self._n_frames)))
-        return limited / limited.std(axis=-1, keepdims=True)
-
-
-def _switching(n_communities: int, n_frames: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-    begins_on = generator.random((n_communities, 1)) < 0.5
-    switches = generator.random((n_communities, n_frames)) < 1 / _MEAN_DWELL_FRAMES
-    switches[:, 0] = False
-    return begins_on ^ (np.cumsum(switches, axis=1) % 2 == 1)
-
-
-def _motion(n_scans: int, n_frames: int, generator: np.random.Generator) -> NDArray[np.float32]:
-    level = generator.uniform(0.04, 0.12, (n_scans, 1))
-    trace = level * generator.lognormal(0.0, 0.4, (n_scans, n_frames))
-    spikes = generator.random((n_scans, n_frames)) < 0.02
-    trace += spikes * generator.exponential(0.4, (n_scans, n_frames))
-    trace[:, 0] = 0.0
-    return trace.astype(np.float32)
