@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
     "conn-data": ("conn.data",),
     "conn-eval": ("conn.eval",),
-    "conn-functional": ("conn.functional",),
+    "conn-functional": ("conn.functional", "conn.functional.initialise", "conn.functional.layers"),
     "conn-loss": ("conn.loss",),
     "conn-models": ("conn.models",),
     "drm": ("drm", "drm.base", "drm.connection", "drm.iterators", "drm.population", "drm.readout"),

@@ -16,7 +16,7 @@ class OpCase:
     Parameters
     ----------
     name : str
-        The name in ``conn.functional.__all__``.
+        The name in ``conn.functional.__all__``; of a layer or an initialiser, with its module: "layers.Sylo".
     call : callable
         Takes the arrays of `inputs` by position, gives an array or a tuple of arrays; settings are closed over.
     inputs : callable

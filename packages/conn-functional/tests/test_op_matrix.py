@@ -20,6 +20,8 @@ import pytest
 from op_case import Arrays, OpCase
 
 import conn.functional
+import conn.functional.initialise
+import conn.functional.layers
 
 NOT_OPERATIONS = {
     "MappedParameter": "the abstract base of the parametrised values, which have a case each",
@@ -183,7 +185,7 @@ def test_every_table_can_be_read() -> None:
 
 def test_every_public_name_has_a_case() -> None:
     with_case = {case.name for case in CASES.values()}
-    public = set(conn.functional.__all__)
+    public = set(_public())
     missing = sorted(public - with_case - set(NOT_OPERATIONS))
     assert not missing, f"public, and in no table OP_CASES: {missing}"
     unknown = sorted((with_case | set(NOT_OPERATIONS)) - public)
@@ -231,15 +233,27 @@ def _rows(cells: op_record.Cells) -> list | None:
         if row["devices"] == op_record.PASSED:
             row["devices"] = ", ".join(sorted(_platforms()))
     # A public name without a case is a row without a trial, so that the documentation is not built without it.
-    absent = set(conn.functional.__all__) - {case.name for case in CASES.values()} - set(NOT_OPERATIONS)
+    absent = set(_public()) - {case.name for case in CASES.values()} - set(NOT_OPERATIONS)
     empty = {**dict.fromkeys(op_record.CHECKS, "untried"), "agrees with": [], "tolerance": None, "host only": None}
     rows += [{"name": name, "module": _module_of(name), **empty} for name in sorted(absent)]
     return rows
 
 
+def _public() -> dict[str, Any]:
+    """Return the public objects by name; those of the two further modules from which users import have its name before.
+
+    What a layer's module hands on of conn.functional itself is there already.
+    """
+    found = {name: getattr(conn.functional, name) for name in conn.functional.__all__}
+    for module in (conn.functional.initialise, conn.functional.layers):
+        for name in module.__all__:
+            if getattr(module, name) is not found.get(name):
+                found[f"{module.__name__.removeprefix('conn.functional.')}.{name}"] = getattr(module, name)
+    return found
+
+
 def _module_of(name: str) -> str:
-    value = getattr(conn.functional, name)
-    module = inspect.getmodule(value)
+    module = inspect.getmodule(_public()[name])
     return "" if module is None else module.__name__.removeprefix("conn.functional.")
 
 

@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from conn.functional._inputs import real_series
 from conn.functional.engine import Tensor
+from conn.functional.matrix import fill_diagonal
 
 __all__ = ["vertical_compression"]
 
@@ -72,10 +73,10 @@ def vertical_compression(
     if remove_diagonal and not square:
         raise ValueError("only square matrices have a diagonal to remove, before and after the compression")
     if remove_diagonal:
-        matrix = _without_diagonal(matrix)
+        matrix = fill_diagonal(matrix, 0.0)
     fused = rows @ matrix @ jnp.swapaxes(columns, -1, -2)
     if remove_diagonal:
-        fused = _without_diagonal(fused)
+        fused = fill_diagonal(fused, 0.0)
     if not renormalise:
         return fused
     before, flat = _variance(matrix, remove_diagonal)
@@ -83,10 +84,6 @@ def vertical_compression(
     usable = ~flat & ~fused_flat
     ratio = jnp.where(usable, before, 1.0) / jnp.where(usable, after, 1.0)
     return fused * jnp.sqrt(ratio)
-
-
-def _without_diagonal(matrix: Array) -> Array:
-    return jnp.where(jnp.eye(matrix.shape[-1], dtype=bool), 0.0, matrix)
 
 
 def _variance(matrix: Array, remove_diagonal: bool) -> tuple[Array, Array]:

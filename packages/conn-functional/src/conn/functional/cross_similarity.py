@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from conn.functional._inputs import real_series
 from conn.functional.convolution import per_output
 from conn.functional.engine import Tensor, _to_jax_array
+from conn.functional.matrix import fill_diagonal, symmetrise
 
 __all__ = ["TemplateSymmetry", "cross_similarity", "low_rank_template", "sylo"]
 
@@ -78,10 +79,7 @@ def low_rank_template(
             raise ValueError(f"sign must have shape (..., {rank}) for a rank of {rank}, and has shape {weights.shape}")
         rows = rows * weights[..., None, :]
     matrix = rows @ jnp.swapaxes(columns, -1, -2)
-    if symmetry is None:
-        return matrix
-    transposed = jnp.swapaxes(matrix, -1, -2)
-    return (matrix + transposed) / 2 if symmetry == "symmetric" else (matrix - transposed) / 2
+    return matrix if symmetry is None else symmetrise(matrix, skew=symmetry == "skew")
 
 
 def cross_similarity(
@@ -136,13 +134,12 @@ def cross_similarity(
         )
     if remove_diagonal and matrices.shape[-2] != matrices.shape[-1]:
         raise ValueError(f"only square matrices have a diagonal to remove, and these are {matrices.shape[-2:]}")
-    off = 1.0 - jnp.eye(matrices.shape[-1], dtype=matrices.dtype) if remove_diagonal else None
-    if off is not None:
-        filters = filters * off
+    if remove_diagonal:  # of both: NaN stands on the diagonal of some connectomes
+        matrices, filters = fill_diagonal(matrices, 0.0), fill_diagonal(filters, 0.0)
     # Sums over channels and over the cross commute: what is as large as all channels together is never kept.
     product = (matrices[..., None, :, :, :] * filters).sum(-3)
     around = product.sum(-1, keepdims=True) + product.sum(-2, keepdims=True) - product
-    return around if off is None else around * off
+    return fill_diagonal(around, 0.0) if remove_diagonal else around
 
 
 def sylo(
@@ -200,5 +197,5 @@ def sylo(
     out = cross_similarity(connectome, template, remove_diagonal=remove_diagonal, check=check)
     if bias is None:
         return out
-    shift = per_output(bias, out.shape[-3], out.dtype)
-    return out + (shift * (1.0 - jnp.eye(out.shape[-1], dtype=out.dtype)) if remove_diagonal else shift)
+    out = out + per_output(bias, out.shape[-3], out.dtype)
+    return fill_diagonal(out, 0.0) if remove_diagonal else out

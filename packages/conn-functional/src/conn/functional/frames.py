@@ -55,8 +55,8 @@ def to_dataframe(
     Raises
     ------
     ValueError
-        If names or labels do not fit the axes, labels occur twice, the layout does not suit the array, or edges are asked
-        of matrices that are not symmetric.
+        If names or labels do not fit the axes, labels occur twice, the layout does not suit the array, or edges are
+        asked of matrices that are not symmetric.
     TypeError
         Under a transformation of JAX, where there are no values yet.
     ImportError

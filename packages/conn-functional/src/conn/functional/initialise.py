@@ -14,6 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from conn.functional import matrix
 from conn.functional._inputs import Band
 from conn.functional.engine import PyTree, Tensor, _to_jax_array
 from conn.functional.filter_bank import FilterBank
@@ -140,8 +141,8 @@ def identity(scale: float | Tensor = 1.0, shift: float | Tensor = 0.0) -> Initia
 
     def draw(key: Array, shape: tuple[int, ...], dtype: DTypeLike = float) -> Array:
         _matrices(shape, "identity")
-        matrix = _to_jax_array(scale).astype(dtype) * jnp.eye(*shape[-2:], dtype=dtype)
-        return jnp.broadcast_to(matrix + _to_jax_array(shift).astype(dtype), shape)
+        diagonal = _to_jax_array(scale).astype(dtype) * jnp.eye(*shape[-2:], dtype=dtype)
+        return jnp.broadcast_to(diagonal + _to_jax_array(shift).astype(dtype), shape)
 
     return draw
 
@@ -243,8 +244,7 @@ def toeplitz(row: Float[Tensor, " lag"]) -> Initialiser:
         longest = max(shape[-2:])
         if values.ndim != 1 or not 1 <= values.size <= longest:
             raise ValueError(f"row must hold 1 to {longest} values for the shape {shape}, and has shape {values.shape}")
-        distance = np.abs(np.arange(shape[-2])[:, None] - np.arange(shape[-1]))
-        return jnp.broadcast_to(jnp.pad(values, (0, longest - values.size))[distance], shape)
+        return jnp.broadcast_to(matrix.toeplitz(values, shape=tuple(shape[-2:])), shape)
 
     return draw
 
@@ -348,13 +348,13 @@ def biregular(degree: int = 1) -> Initialiser:
         n_rows, n_columns = shape[-2:]
         in_row = min(int(degree) * int(np.lcm(n_rows, n_columns)), n_rows * n_columns) // n_rows
         # Dealing ones out column after column, row by row, gives every column its share.
-        matrix = np.zeros((n_rows, n_columns))
+        dealt = np.zeros((n_rows, n_columns))
         ones = np.arange(n_rows * in_row)
-        matrix[ones // in_row, ones % n_columns] = 1.0
+        dealt[ones // in_row, ones % n_columns] = 1.0
         of_rows, of_columns = jax.random.split(key)
         rows = jax.random.permutation(of_rows, n_rows)
         columns = jax.random.permutation(of_columns, n_columns)
-        return jnp.broadcast_to(jnp.asarray(matrix, dtype)[rows][:, columns], shape)
+        return jnp.broadcast_to(jnp.asarray(dealt, dtype)[rows][:, columns], shape)
 
     return draw
 
