@@ -107,7 +107,7 @@ def spd_mean(
     *,
     metric: Metric = "geometric",
     weight: Float[Tensor, "... matrix"] | None = None,
-    tolerance: float = 1e-9,
+    tolerance: float = 1e-8,
     max_steps: int = 50,
     check: bool = False,
 ) -> Float[Array, "... region region"]:
@@ -121,7 +121,7 @@ def spd_mean(
         What the mean minimises the squared distances of; for "kullback" the divergences.
     weight : array, shape (..., matrix), optional
         Not negative; divided by its sum.
-    tolerance : float, default 1e-9
+    tolerance : float, default 1e-8
         Relative error allowed for the geometric and the Bures-Wasserstein mean. The iteration ends when its step,
         relative to the mean, is below the root of it, and a step of Newton's squares what is left.
     max_steps : int, default 50
