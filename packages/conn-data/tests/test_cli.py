@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from conn.data import load_scans
+from conn.data import list_datasets, load_scans, save_scans, simulate_cohort
 from conn.data.cli import app, main
 
 SERIES = "data/ts/sub-MSC01_ses-func01_task-rest_run-01_schaefer400_ts.1D"
@@ -35,14 +35,14 @@ def refused(result, message):
 
 
 def test_list_and_describe_name_the_data_sets():
-    assert [line.split()[0] for line in run("list").stdout.splitlines()] == ["msc", "schaefer2018"]
+    assert [line.split()[0] for line in run("list").stdout.splitlines()] == list_datasets()["name"].tolist()
     assert "782" in run("describe", "msc").stdout
     assert "MIT" in run("describe", "schaefer2018").stdout
     assert run("--version").stdout.startswith("conn-data 0.")
 
 
 def test_every_command_has_help():
-    for command in ([], ["list"], ["describe"], ["fetch"], ["verify"]):
+    for command in ([], ["list"], ["describe"], ["fetch"], ["verify"], ["convert"]):
         result = run(*command, "--help")
         assert result.exit_code == 0
         assert "Usage: " in result.stdout
@@ -84,9 +84,14 @@ def test_fetch_serves_a_data_folder_without_the_network(small_set, tmp_path, ser
     ("arguments", "message"),
     [
         (["fetch", "hcp"], "unknown data set 'hcp'"),
+        (["fetch", "stages-fep"], "stages-fep is not at hand: CONN_DATA_DIR is not set"),
+        (["fetch", "stages-fep", "--tasks", "rest"], "--tasks has no meaning for stages-fep"),
+        (["convert", "stages-fep", "out.npz"], "get it from https://github.com/izachp"),
+        (["convert", "absent.npz", "out.npz"], "absent.npz cannot be read"),
+        (["verify", "stages-fep", "--registry", "mine.csv"], "is for msc only"),
         (["describe", "hcp"], "unknown data set 'hcp'"),
         (["verify", "hcp"], "unknown data set 'hcp'"),
-        (["verify", "schaefer2018"], "only msc can be verified"),
+        (["verify", "schaefer2018"], "schaefer2018 is not at hand"),
         (["fetch", "msc", "--sessions", "1-30"], "session 11 is not in the data set"),
         (["fetch", "msc", "--sessions", "3-1"], "runs backwards"),
         (["fetch", "msc", "--subjects", "MSC99"], "subject MSC99 is not in the data set"),
@@ -222,3 +227,20 @@ def test_importing_the_package_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_scans_are_converted_to_tables_and_back_to_one_file(tmp_path):
+    scans = simulate_cohort(n_subjects=2, n_sessions=1, n_regions=6, n_communities=2, n_frames=200)
+    path = save_scans(scans, tmp_path / "scans.npz")
+    result = run("convert", path, tmp_path / "tables")
+    assert result.stdout == f"2 scans written to {tmp_path / 'tables'}\n"
+    assert (tmp_path / "tables" / "sub-sim01_ses-1_task-rest_run-1_timeseries.tsv").is_file()
+    run("convert", path, tmp_path / "again.npz")
+    assert load_scans(tmp_path / "again.npz").describe() == scans.describe()
+
+
+def test_offline_can_be_asked_for_by_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("CONN_OFFLINE", "1")
+    refused(run("fetch", "msc", "--cache-dir", tmp_path), "offline was asked for")
+    monkeypatch.setenv("CONN_OFFLINE", "perhaps")
+    refused(run("fetch", "msc", "--cache-dir", tmp_path), "CONN_OFFLINE is 'perhaps', expected 1 or 0")

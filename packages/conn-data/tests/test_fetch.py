@@ -472,5 +472,7 @@ def test_a_table_that_is_not_text_is_refused(monkeypatch, server, tmp_path):
 
 
 def test_a_parcellation_that_is_not_there_is_refused():
-    with pytest.raises(DataError, match="no Schaefer table of 300 regions and 17 networks"):
+    with pytest.raises(DataError, match="no Schaefer table of 150 regions and 17 networks"):
+        load_schaefer(150)
+    with pytest.raises(DataUnavailableError, match="checksum is not known: put the file of https"):
         load_schaefer(300)

@@ -148,10 +148,13 @@ def test_sessions_that_make_no_sense_are_refused(text, message):
 
 
 def test_every_data_set_has_a_description():
-    for name, summary in list_datasets().items():
+    datasets = list_datasets()
+    assert datasets["name"].is_unique
+    assert (datasets["megabytes"] > 0).all()
+    for name, summary in zip(datasets["name"], datasets["summary"], strict=True):
         text = describe_dataset(name)
         assert text.startswith(summary)
         assert "cite" in text
         assert "licence" in text
-    with pytest.raises(DataError, match="unknown data set 'hcp'; there are msc, schaefer2018"):
+    with pytest.raises(DataError, match="unknown data set 'hcp'; there are conte69, eeg-visual"):
         describe_dataset("hcp")

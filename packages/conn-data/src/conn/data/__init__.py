@@ -2,33 +2,76 @@
 
 from conn.data._version import __version__
 from conn.data.atlas import load_schaefer, region_networks
-from conn.data.catalogue import describe_dataset, list_datasets
+from conn.data.catalogue import describe_dataset, list_datasets, load_dataset, verify_dataset
 from conn.data.errors import DataError, DataUnavailableError
+from conn.data.hcp_samples import load_hcp_aal2, load_hcp_schaefer100, load_hcp_schaefer200
+from conn.data.maps import RegionMaps, load_hcp_schaefer100_group, load_receptor_maps
 from conn.data.msc import fetch_msc, verify_msc
+from conn.data.pain import load_pain_task, load_rpn_pain_rest
+from conn.data.parcellation import (
+    SurfaceParcellation,
+    homologues,
+    load_schaefer_surface,
+    parcel_adjacency,
+    parcels_to_vertices,
+    vertices_to_parcels,
+)
 from conn.data.provenance import Provenance
+from conn.data.psychosis import load_stages_fep
 from conn.data.readers import read_1d, read_motion
 from conn.data.scans import ScanSet
 from conn.data.selection import parse_sessions
 from conn.data.simulate import SimulatedCohort, simulate_cohort
+from conn.data.stimulus import load_eeg_visual, load_haxby2001, load_nitime_events, load_nitime_rest
 from conn.data.storage import load_scans, save_scans
+from conn.data.surfaces import Surface, SurfaceSet, VertexLabels, load_conte69, load_fsaverage5, load_fslr32k
+from conn.data.tables import write_tables
 
 __all__ = [
     "DataError",
     "DataUnavailableError",
     "Provenance",
+    "RegionMaps",
     "ScanSet",
     "SimulatedCohort",
+    "Surface",
+    "SurfaceParcellation",
+    "SurfaceSet",
+    "VertexLabels",
     "__version__",
     "describe_dataset",
     "fetch_msc",
+    "homologues",
     "list_datasets",
+    "load_conte69",
+    "load_dataset",
+    "load_eeg_visual",
+    "load_fsaverage5",
+    "load_fslr32k",
+    "load_haxby2001",
+    "load_hcp_aal2",
+    "load_hcp_schaefer100",
+    "load_hcp_schaefer100_group",
+    "load_hcp_schaefer200",
+    "load_nitime_events",
+    "load_nitime_rest",
+    "load_pain_task",
+    "load_receptor_maps",
+    "load_rpn_pain_rest",
     "load_scans",
     "load_schaefer",
+    "load_schaefer_surface",
+    "load_stages_fep",
+    "parcel_adjacency",
+    "parcels_to_vertices",
     "parse_sessions",
     "read_1d",
     "read_motion",
     "region_networks",
     "save_scans",
     "simulate_cohort",
+    "verify_dataset",
     "verify_msc",
+    "vertices_to_parcels",
+    "write_tables",
 ]

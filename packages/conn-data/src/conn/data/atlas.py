@@ -6,23 +6,29 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from conn.data.cards import CARDS
 from conn.data.download import RemoteFile, fetch_files, is_intact
 from conn.data.errors import DataError, DataUnavailableError
-from conn.data.locations import cache_folder, data_folder
+from conn.data.locations import asked_offline, cache_folder, data_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SCHAEFER_COMMIT", "SCHAEFER_FILES", "SCHAEFER_URL", "load_schaefer", "region_networks"]
+__all__ = [
+    "SCHAEFER_FILES",
+    "SCHAEFER_URL",
+    "load_schaefer",
+    "region_networks",
+    "schaefer_regions",
+]
 
-SCHAEFER_COMMIT = "d1454a611f7de10a3b36665e6fbb3fb6c770d140"
 SCHAEFER_URL = (
-    f"https://raw.githubusercontent.com/ThomasYeoLab/CBIG/{SCHAEFER_COMMIT}/stable_projects/"
-    "brain_parcellation/Schaefer2018_LocalGlobal/Parcellations/MNI/Centroid_coordinates"
+    f"https://raw.githubusercontent.com/ThomasYeoLab/CBIG/{CARDS['schaefer2018'].version.removeprefix('commit ')}"
+    "/stable_projects/brain_parcellation/Schaefer2018_LocalGlobal/Parcellations/MNI/Centroid_coordinates"
 )
-_FOLDER = "atlas-schaefer2018"
+_FOLDER = CARDS["schaefer2018"].folder
 _NAME = "Schaefer2018_{}Parcels_{}Networks_order_FSLMNI152_2mm.Centroid_RAS.csv"
 
 SCHAEFER_FILES: dict[tuple[int, int], RemoteFile] = {
@@ -36,6 +42,9 @@ SCHAEFER_FILES: dict[tuple[int, int], RemoteFile] = {
         (400, 17, 17379, "bb0c179497da581eb39f59d62b3c1fc1025717847f48e7fad351c0008650b04b"),
     )
 }
+
+# Of these there are checksums of six; the others are read from a data folder.
+_SIZES = range(100, 1001, 100)
 
 _LABEL = re.compile(r"(?:7|17)Networks_(?P<hemisphere>[LR])H_(?P<network>[A-Za-z]+)(?:_\w+)?_\d+")
 _SIMULATED_LABEL = re.compile(r"sim_(?P<network>Net\d+)_\d+")
@@ -60,8 +69,9 @@ def load_schaefer(
 
     Parameters
     ----------
-    n_regions : {100, 200, 400}, default 400
-        Number of regions.
+    n_regions : {100, 200, ..., 1000}, default 400
+        Number of regions. Those with other numbers than 100, 200 and 400 are read from a data
+        folder, never fetched.
     n_networks : {7, 17}, default 17
         Which of the two divisions into networks orders and labels the regions. The same region
         stands in different rows of the two: join by label or coordinates, never by row.
@@ -93,18 +103,24 @@ def load_schaefer(
     ----------
     Schaefer et al. 2018, Cerebral Cortex 28:3095-3114. https://doi.org/10.1093/cercor/bhx179
     """
-    file = SCHAEFER_FILES.get((n_regions, n_networks))
-    if file is None:
+    if n_regions not in _SIZES or n_networks not in (7, 17):
         raise DataError(
             f"no Schaefer table of {n_regions} regions and {n_networks} networks; there are 100, "
-            "200 and 400 regions, 7 and 17 networks"
+            "200 to 1000 regions, 7 and 17 networks"
         )
     own = data_folder(data_dir)
-    if own is not None and (own / _FOLDER / file.path).is_file():
-        return _read_centroids(own / _FOLDER / file.path, n_regions)
+    file = SCHAEFER_FILES.get((n_regions, n_networks))
+    name = _NAME.format(n_regions, n_networks) if file is None else file.path
+    if own is not None and (own / _FOLDER / name).is_file():
+        return _read_centroids(own / _FOLDER / name, n_regions)
     cache = cache_folder(cache_dir) / _FOLDER
+    if file is None:
+        raise DataUnavailableError(
+            f"{name} is not at hand, and is not fetched since its checksum is not known: put the file of "
+            f"{SCHAEFER_URL} into {_FOLDER}/ of the folder that CONN_DATA_DIR names"
+        )
     if not is_intact(file, cache):
-        if offline:
+        if asked_offline(offline):
             raise DataUnavailableError(
                 f"{file.path} is neither in a data folder nor in {cache}, and offline was asked for"
             )
@@ -118,6 +134,38 @@ def load_schaefer(
             title="Schaefer 2018",
         )
     return _read_centroids(cache / file.path, n_regions)
+
+
+def schaefer_regions(
+    n_regions: int,
+    n_networks: int,
+    **where: Any,
+) -> tuple["pd.DataFrame", tuple[str, ...]]:
+    """Return the regions of a Schaefer parcellation, and a note where they are substitutes.
+
+    Parameters
+    ----------
+    n_regions, n_networks : int
+        As for `load_schaefer`.
+    **where
+        Further arguments of `load_schaefer`; offline unless said otherwise.
+
+    Returns
+    -------
+    regions : pandas.DataFrame
+        As of `load_schaefer`, or, if the table is not at hand, the column ``label`` alone with
+        ``parcel-001`` and so on.
+    notes : tuple of str
+        Empty, or one note.
+    """
+    try:
+        return load_schaefer(n_regions, n_networks, **{"offline": True, **where}), ()
+    except DataUnavailableError:
+        import pandas as pd
+
+        labels = [f"parcel-{number:03d}" for number in range(1, n_regions + 1)]
+        note = "the Schaefer table was not at hand: regions are numbered and have no network"
+        return pd.DataFrame({"label": labels}), (note,)
 
 
 def region_networks(labels: Iterable[str]) -> tuple[str, ...]:

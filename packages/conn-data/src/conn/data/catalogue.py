@@ -1,27 +1,55 @@
-"""The data sets that this package knows by name."""
+"""The data sets that this package knows by name: listed, described, loaded, verified."""
 
-from conn.data.atlas import SCHAEFER_COMMIT, SCHAEFER_FILES
+import fnmatch
+import importlib
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conn.data.cards import CARDS, DatasetCard, card_of
 from conn.data.errors import DataError
-from conn.data.msc import MSC_COMMIT
+from conn.data.local import LocalSet, registered_files
+from conn.data.msc import verify_msc
 from conn.data.registry import load_registry
 
-__all__ = ["describe_dataset", "list_datasets"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-_SUMMARIES = {
-    "msc": "Midnight Scan Club, minimal: 10 people x 10 sessions, rest and tasks, 400 regions",
-    "schaefer2018": "Schaefer 2018 parcellation: labels, networks and centroids of the regions",
-}
+__all__ = ["describe_dataset", "list_datasets", "load_dataset", "verify_dataset"]
 
 
-def list_datasets() -> dict[str, str]:
-    """Return the data sets: name to a summary of one line.
+def list_datasets() -> "pd.DataFrame":
+    """Return the data sets that are known by name, one row each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``name``, ``summary``, ``kind`` (``"scans"``, ``"maps"``, ``"surfaces"`` or
+        ``"regions"``), ``megabytes`` (of the registered files), ``licence``, ``needs`` (``"network or
+        folder"``, or ``"folder"`` for sets that are read from a local folder only) and ``loader``
+        (function of `conn.data`).
 
     Examples
     --------
-    >>> list(list_datasets())
+    >>> datasets = list_datasets()
+    >>> datasets["name"].head(2).tolist()
     ['msc', 'schaefer2018']
     """
-    return dict(_SUMMARIES)
+    import pandas as pd
+
+    rows = [
+        {
+            "name": card.name,
+            "summary": card.summary,
+            "kind": card.kind,
+            "megabytes": round(_bytes_of(card) / 1e6, 1),
+            "licence": card.licence,
+            "needs": card.needs,
+            "loader": card.loader,
+        }
+        for card in CARDS.values()
+    ]
+    return pd.DataFrame(rows)
 
 
 def describe_dataset(name: str) -> str:
@@ -41,41 +69,97 @@ def describe_dataset(name: str) -> str:
     DataError
         If there is no such data set.
     """
-    if name not in _SUMMARIES:
-        raise DataError(f"unknown data set {name!r}; there are {', '.join(_SUMMARIES)}")
-    return f"{_SUMMARIES[name]}\n{_describe_msc() if name == 'msc' else _describe_schaefer()}"
+    card = card_of(name)
+    lines = [card.describe(), f"size      {_bytes_of(card) / 1e6:.1f} MB"]
+    if name == "msc":
+        tasks: dict[str, int] = {}
+        runs = load_registry().runs
+        for run in runs:
+            tasks[run.task] = tasks.get(run.task, 0) + 1
+        lines.append(f"runs      {len(runs)}: {', '.join(f'{task} {n}' for task, n in sorted(tasks.items()))}")
+    return "\n".join(lines)
 
 
-def _describe_msc() -> str:
-    registry = load_registry()
-    tasks = {run.task: 0 for run in registry.runs}
-    for run in registry.runs:
-        tasks[run.task] += 1
-    runs = ", ".join(f"{task} {count}" for task, count in sorted(tasks.items()))
-    megabytes = sum(file.n_bytes for file in registry.files) / 1e6
-    return "\n".join(
-        [
-            f"runs      {len(registry.runs)}: {runs}",
-            f"files     {len(registry.files)}, {megabytes:.0f} MB as text",
-            "scans     400 Schaefer regions (17-network order), one frame every 2.2 s, denoised",
-            "motion    relative root-mean-square displacement a frame, millimetres",
-            f"source    https://github.com/hypercoil/miniMSC at commit {MSC_COMMIT}",
-            "licence   the source names none; derived from OpenNeuro ds000224",
-            "cite      Gordon et al. 2017, Neuron 95:791-807, doi:10.1016/j.neuron.2017.07.011",
-            "load      conn.data.fetch_msc",
-        ]
-    )
+def load_dataset(name: str, **options: Any) -> Any:
+    """Return a data set by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_datasets`.
+    **options
+        Arguments of the set's loader, such as ``data_dir``, ``subjects``.
+
+    Returns
+    -------
+    ScanSet, RegionMaps, SurfaceSet, SurfaceParcellation or pandas.DataFrame
+        What the loader that `list_datasets` names returns.
+
+    Raises
+    ------
+    DataError
+        If there is no such data set, it has no such option, or a file is not what it should be.
+    DataUnavailableError
+        If the files are not at hand and cannot be fetched.
+    """
+    load = getattr(importlib.import_module("conn.data"), card_of(name).loader)
+    unknown = sorted(set(options) - set(inspect.signature(load).parameters))
+    if unknown:
+        raise DataError(f"{name} has no option {unknown[0]!r}; see conn.data.{card_of(name).loader}")
+    return load(**options)
 
 
-def _describe_schaefer() -> str:
-    tables = ", ".join(f"{regions} x {networks}" for regions, networks in SCHAEFER_FILES)
-    return "\n".join(
-        [
-            f"tables    regions x networks: {tables}",
-            "columns   label, hemisphere, network, x, y, z (centroid, MNI152 millimetres)",
-            f"source    https://github.com/ThomasYeoLab/CBIG at commit {SCHAEFER_COMMIT}",
-            "licence   MIT",
-            "cite      Schaefer et al. 2018, Cereb Cortex 28:3095-3114, doi:10.1093/cercor/bhx179",
-            "load      conn.data.load_schaefer",
-        ]
-    )
+def verify_dataset(
+    name: str,
+    *,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    registry: str | Path | None = None,
+) -> "pd.DataFrame":
+    """Return the state of every registered file of a data set, hashed anew.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_datasets`. Of ``"msc"`` it is the cache that is looked at, as in `verify_msc`;
+        of the others the folder that their loader reads.
+    data_dir, cache_dir : path, default None
+        Folders to use in place of those named by ``CONN_DATA_DIR`` and ``CONN_CACHE_DIR``.
+    registry : path, default None
+        For ``"msc"``: a table of files in place of the built-in one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a file, columns ``path`` and ``state``: ``"intact"``, ``"damaged"`` (other bytes than
+        the registered ones) or ``"absent"``.
+
+    Raises
+    ------
+    DataError
+        If there is no such data set, or `registry` is given for another than ``"msc"``.
+    DataUnavailableError
+        If the set's folder is nowhere.
+    """
+    import pandas as pd
+
+    card = card_of(name)
+    if name == "msc":
+        return verify_msc(cache_dir=cache_dir, registry=registry)
+    if registry is not None:
+        raise DataError(f"a registry of one's own is for msc only, not for {name}")
+    files = LocalSet(card, data_dir=data_dir, cache_dir=cache_dir)
+    rows = [(path, files.state(path)) for path in _paths_of(card)]
+    return pd.DataFrame(rows, columns=["path", "state"])
+
+
+def _paths_of(card: DatasetCard) -> list[str]:
+    """Return the registered files of a set, relative to its folder."""
+    inside = [path.removeprefix(f"{card.folder}/") for path in registered_files() if path.startswith(f"{card.folder}/")]
+    return [path for path in inside if any(fnmatch.fnmatch(path, pattern) for pattern in card.files)]
+
+
+def _bytes_of(card: DatasetCard) -> int:
+    if card.name == "msc":
+        return sum(file.n_bytes for file in load_registry().files)
+    return sum(registered_files()[f"{card.folder}/{path}"].n_bytes for path in _paths_of(card))

@@ -12,12 +12,14 @@ from typer.core import TyperGroup
 
 from conn.data._version import __version__
 from conn.data.atlas import SCHAEFER_FILES, SCHAEFER_URL, load_schaefer
-from conn.data.catalogue import describe_dataset, list_datasets
+from conn.data.catalogue import describe_dataset, list_datasets, load_dataset, verify_dataset
 from conn.data.errors import DataError
 from conn.data.locations import cache_folder
-from conn.data.msc import MSC_URL, fetch_msc, verify_msc
+from conn.data.msc import MSC_URL, fetch_msc
+from conn.data.scans import ScanSet
 from conn.data.selection import parse_sessions
-from conn.data.storage import save_scans
+from conn.data.storage import load_scans, save_scans
+from conn.data.tables import write_tables
 
 __all__ = ["app", "main"]
 
@@ -49,16 +51,19 @@ app: typer.Typer = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Fetch, describe and verify data sets for functional connectomics.",
+    help="List, describe, fetch, verify and convert data sets for functional connectomics.",
     epilog="Data are looked for in the folder named by CONN_DATA_DIR, then in the cache "
-    "(CONN_CACHE_DIR names another one), then fetched.",
+    "(CONN_CACHE_DIR names another one), then fetched, if the set can be fetched and CONN_OFFLINE is not 1. "
+    "A refusal is one line and exit status 2.",
 )
 
 _Dataset = Annotated[str, typer.Argument(help="Name of the data set; `conn-data list` shows them.")]
 _CacheDir = Annotated[Path | None, typer.Option(help="Folder for downloads, in place of the per-user cache.")]
+_DataDir = Annotated[Path | None, typer.Option(help="Folder to look in first, in place of CONN_DATA_DIR.")]
+_Offline = Annotated[bool, typer.Option("--offline", help="Never use the network (also CONN_OFFLINE=1).")]
 _Registry = Annotated[
     Path | None,
-    typer.Option(help="Table of files (path,sha256,bytes) in place of the built-in one."),
+    typer.Option(help="msc: table of files (path,sha256,bytes) in place of the built-in one."),
 ]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -93,10 +98,10 @@ def _begin(
 
 @app.command("list")
 def _list(*, debug: _Debug = False) -> None:
-    """List the data sets."""
+    """List the data sets: name, size, what is needed, what it is."""
     with _refusals(debug=debug):
-        for name, summary in list_datasets().items():
-            typer.echo(f"{name:<14}{summary}")
+        for row in list_datasets().to_dict("records"):
+            typer.echo(f"{row['name']:<22}{row['megabytes']:>7.1f} MB  {row['needs']:<19} {row['summary']}")
 
 
 @app.command("describe")
@@ -115,13 +120,13 @@ def _fetch(
     ] = None,
     subjects: Annotated[str | None, typer.Option(help="msc: names such as MSC01,MSC02.  [default: all]")] = None,
     tasks: Annotated[str | None, typer.Option(help="msc: names such as rest,motor, or all.  [default: rest]")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder to look in first, in place of CONN_DATA_DIR.")] = None,
+    data_dir: _DataDir = None,
     cache_dir: _CacheDir = None,
     base_url: Annotated[
         str | None, typer.Option(help="Address of the files, in place of the public repository.")
     ] = None,
     registry: _Registry = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    offline: _Offline = False,
     nan_frames: Annotated[
         str, typer.Option(help="msc: `raise` refuses frames with NaN, `mask` leaves them out.")
     ] = "raise",
@@ -129,15 +134,37 @@ def _fetch(
     out: Annotated[Path | None, typer.Option(help="msc: also write the scans to this .npz file.")] = None,
     debug: _Debug = False,
 ) -> None:
-    """Bring a data set into the cache, unless it is at hand."""
+    """Bring a data set into the cache, unless it is at hand, and say what it is.
+
+    Sets that need a folder are not fetched: where it is absent, the refusal says where to get it.
+    """
     with _refusals(debug=debug):
         describe_dataset(dataset)
-        progress = sys.stderr.isatty()
+        own = {"--sessions": sessions, "--subjects": subjects, "--tasks": tasks, "--out": out}
+        given = [option for option, value in own.items() if value is not None]
+        if dataset == "msc":
+            scans = fetch_msc(
+                subjects=_names(subjects, default=None),
+                sessions=None if sessions == "all" else parse_sessions(sessions or "1-3"),
+                tasks=_names(tasks, default=("rest",)),
+                data_dir=data_dir,
+                cache_dir=cache_dir,
+                base_url=base_url or MSC_URL,
+                registry=registry,
+                offline=offline,
+                progress=sys.stderr.isatty(),
+                n_jobs=jobs,
+                nan_policy=nan_frames,  # pyright: ignore[reportArgumentType]  # fetch_msc checks it
+            )
+            typer.echo(scans.describe())
+            if scans.provenance.origin in ("cache", "network"):
+                typer.echo(f"kept in    {cache_folder(cache_dir)}")
+            if out is not None:
+                typer.echo(f"written    {save_scans(scans, out)}")
+            return
+        if given:
+            raise DataError(f"{given[0]} has no meaning for {dataset}; `conn-data convert` writes any set of scans")
         if dataset == "schaefer2018":
-            given = {"--sessions": sessions, "--subjects": subjects, "--tasks": tasks, "--out": out}
-            for option, value in given.items():
-                if value is not None:
-                    raise DataError(f"{option} has no meaning for schaefer2018")
             for n_regions, n_networks in SCHAEFER_FILES:
                 load_schaefer(
                     n_regions,
@@ -146,52 +173,63 @@ def _fetch(
                     cache_dir=cache_dir,
                     base_url=base_url or SCHAEFER_URL,
                     offline=offline,
-                    progress=progress,
+                    progress=sys.stderr.isatty(),
                 )
             typer.echo(f"{len(SCHAEFER_FILES)} tables of schaefer2018 are at hand")
             return
-        scans = fetch_msc(
-            subjects=_names(subjects, default=None),
-            sessions=None if sessions == "all" else parse_sessions(sessions or "1-3"),
-            tasks=_names(tasks, default=("rest",)),
-            data_dir=data_dir,
-            cache_dir=cache_dir,
-            base_url=base_url or MSC_URL,
-            registry=registry,
-            offline=offline,
-            progress=progress,
-            n_jobs=jobs,
-            nan_policy=nan_frames,  # pyright: ignore[reportArgumentType]  # fetch_msc checks it
-        )
-        typer.echo(scans.describe())
-        if scans.provenance.origin in ("cache", "network"):
-            typer.echo(f"kept in    {cache_folder(cache_dir)}")
-        if out is not None:
-            typer.echo(f"written    {save_scans(scans, out)}")
+        found = load_dataset(dataset, data_dir=data_dir, cache_dir=cache_dir)
+        typer.echo(found.describe())
 
 
 @app.command("verify")
 def _verify(
     dataset: _Dataset,
     *,
+    data_dir: _DataDir = None,
     cache_dir: _CacheDir = None,
     registry: _Registry = None,
     debug: _Debug = False,
 ) -> None:
-    """Check every cached file of a data set."""
+    """Hash every file of a data set anew: of msc those in the cache, of others those in their folder."""
     with _refusals(debug=debug):
-        describe_dataset(dataset)
-        if dataset != "msc":
-            raise DataError(f"{dataset} is checked whenever it is loaded; only msc can be verified")
-        states = verify_msc(cache_dir=cache_dir, registry=registry)
+        states = verify_dataset(dataset, data_dir=data_dir, cache_dir=cache_dir, registry=registry)
         counts = states["state"].value_counts()
+        place = f", in {cache_folder(cache_dir)}" if dataset == "msc" else ""
+        absent = "not fetched" if dataset == "msc" else "absent"
         typer.echo(
             f"{counts.get('intact', 0)} files intact, {counts.get('damaged', 0)} damaged, "
-            f"{counts.get('absent', 0)} not fetched, in {cache_folder(cache_dir)}"
+            f"{counts.get('absent', 0)} {absent}{place}"
         )
         damaged = states.loc[states["state"] == "damaged", "path"].tolist()
         if damaged:
-            raise DataError(f"{len(damaged)} damaged files, the first is {damaged[0]}; the next fetch replaces them")
+            mend = "; the next fetch replaces them" if dataset == "msc" else ""
+            raise DataError(f"{len(damaged)} damaged files, the first is {damaged[0]}{mend}")
+
+
+@app.command("convert")
+def _convert(
+    source: Annotated[str, typer.Argument(help="Name of a data set of scans, or an .npz file that holds scans.")],
+    out: Annotated[Path, typer.Argument(help="A file ending in .npz, or a folder that does not exist yet.")],
+    *,
+    data_dir: _DataDir = None,
+    cache_dir: _CacheDir = None,
+    offline: _Offline = False,
+    debug: _Debug = False,
+) -> None:
+    """Write scans to one .npz file, or to a folder of tables (.tsv and .json)."""
+    with _refusals(debug=debug):
+        if source.endswith(".npz"):
+            scans = load_scans(source)
+        else:
+            describe_dataset(source)
+            options = {"offline": offline} if source == "msc" else {}
+            scans = load_dataset(source, data_dir=data_dir, cache_dir=cache_dir, **options)
+            if not isinstance(scans, ScanSet):
+                raise DataError(
+                    f"{source} holds no scans; it is read in Python with conn.data.load_dataset({source!r})"
+                )
+        written = save_scans(scans, out) if out.suffix == ".npz" else write_tables(scans, out)
+        typer.echo(f"{scans.n_scans} scans written to {written}")
 
 
 def _names(text: str | None, *, default: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from conn.data.errors import DataError
 
-__all__ = ["cache_folder", "data_folder"]
+__all__ = ["asked_offline", "cache_folder", "data_folder"]
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path | None:
@@ -48,3 +48,22 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
     import pooch
 
     return Path(pooch.os_cache("conn"))
+
+
+def asked_offline(offline: bool) -> bool:
+    """Return whether the network must not be used: by argument, or by ``CONN_OFFLINE``.
+
+    Parameters
+    ----------
+    offline : bool
+        True forbids it whatever the environment says.
+
+    Raises
+    ------
+    DataError
+        If ``CONN_OFFLINE`` is none of ``1``, ``true``, ``yes``, ``0``, ``false``, ``no`` and empty.
+    """
+    said = os.environ.get("CONN_OFFLINE", "").strip().lower()
+    if said not in ("", "0", "false", "no", "1", "true", "yes"):
+        raise DataError(f"CONN_OFFLINE is {said!r}, expected 1 or 0")
+    return offline or said in ("1", "true", "yes")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from conn.data.atlas import SCHAEFER_URL, load_schaefer
+from conn.data.atlas import SCHAEFER_URL, schaefer_regions
+from conn.data.cards import CARDS
 from conn.data.download import fetch_files, is_intact
 from conn.data.errors import DataError, DataUnavailableError
-from conn.data.locations import cache_folder, data_folder
+from conn.data.locations import asked_offline, cache_folder, data_folder
 from conn.data.provenance import Provenance, sha256_of_file
 from conn.data.readers import read_1d, read_motion
 from conn.data.registry import RunFiles, load_registry, select_runs
@@ -22,11 +23,10 @@ from conn.data.scans import ScanSet
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MSC_COMMIT", "MSC_URL", "fetch_msc", "verify_msc"]
+__all__ = ["MSC_URL", "fetch_msc", "verify_msc"]
 
-MSC_COMMIT = "4b346577c67e278e0f51b209a83aed87811788c6"
-MSC_URL = f"https://raw.githubusercontent.com/hypercoil/miniMSC/{MSC_COMMIT}"
-_FOLDER = "miniMSC"
+MSC_URL = f"https://raw.githubusercontent.com/hypercoil/miniMSC/{CARDS['msc'].version.removeprefix('commit ')}"
+_FOLDER = CARDS["msc"].folder
 _PACKED = "rest_ses-func01-03.npz"
 _N_REGIONS = 400
 _REPETITION_TIME = 2.2
@@ -119,7 +119,9 @@ def fetch_msc(
 
     def labels(*, allow_network: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         address = atlas_base_url or (SCHAEFER_URL if base_url == MSC_URL else None)
-        return _region_labels(
+        regions, notes = schaefer_regions(
+            _N_REGIONS,
+            17,
             data_dir=data_dir,
             cache_dir=cache_dir,
             base_url=address or SCHAEFER_URL,
@@ -127,6 +129,7 @@ def fetch_msc(
             retry_wait=retry_wait,
             timeout=timeout,
         )
+        return tuple(regions["label"]), notes
 
     if own is not None and (own / _PACKED).is_file():
         packed = _Packed(own / _PACKED)
@@ -148,7 +151,7 @@ def fetch_msc(
     with ThreadPoolExecutor(n_jobs) as executor:
         intact = list(executor.map(lambda file: is_intact(file, cache), files))
     missing = [file for file, is_there in zip(files, intact, strict=True) if not is_there]
-    if missing and offline:
+    if missing and asked_offline(offline):
         raise DataUnavailableError(_why_absent(missing, len(files), own, cache))
     if missing:
         fetch_files(
@@ -225,26 +228,14 @@ def _why_absent(missing: Sequence, n_files: int, own: Path | None, cache: Path) 
     )
 
 
-def _region_labels(**where) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the labels, and a note when they are substitutes."""
-    try:
-        return tuple(load_schaefer(_N_REGIONS, 17, **where)["label"]), ()
-    except DataUnavailableError:
-        labels = tuple(f"parcel-{number:03d}" for number in range(1, _N_REGIONS + 1))
-        note = "the Schaefer table was not at hand: regions are numbered and have no network"
-        return labels, (note,)
-
-
 def _provenance(origin: str, checksums: dict[str, str], notes: tuple[str, ...]) -> Provenance:
+    card = CARDS["msc"]
     return Provenance(
-        dataset="msc",
-        source="https://github.com/hypercoil/miniMSC",
-        version=f"commit {MSC_COMMIT}",
-        licence=(
-            "the source names none; derived from OpenNeuro ds000224, dedicated to the public "
-            "domain. Do not redistribute without checking"
-        ),
-        citation="Gordon et al. 2017, Neuron 95:791-807, doi:10.1016/j.neuron.2017.07.011",
+        dataset=card.name,
+        source=card.source,
+        version=card.version,
+        licence=card.licence,
+        citation=card.citation,
         origin=origin,
         checksums=checksums,
         notes=notes,

@@ -8,26 +8,33 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conn.data.errors import DataError
 from conn.data.provenance import Provenance
 from conn.data.scans import ScanSet
 from conn.data.simulate import SimulatedCohort
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["load_scans", "save_scans"]
 
 _TRUTH = ("communities", "activity")
+_TABLES = ("events", "participants", "regions")
+_COLUMNS = {"subject": "str", "session": "int64", "task": "str", "run": "int64", "n_frames": "int64"}
 
 
 def save_scans(scans: ScanSet, path: str | Path) -> Path:
     """Return the path of the ``.npz`` file that the scans were written to.
 
-    The arrays lie in it under the names of the fields of `ScanSet`; ``labels`` and the columns
-    of the table (``table_subject`` and so on) are arrays too, the provenance is JSON text. The
-    file is written under a temporary name and renamed when it is whole.
+    The arrays lie in it under the names of the fields of `ScanSet`; ``region_labels``, the columns
+    of the table (``table_subject`` and so on) and what `scan_arrays` holds (``scan_`` and its
+    name) are arrays too; the provenance and the other tables are JSON text. The file is written
+    under a temporary name and renamed when it is whole.
 
     Parameters
     ----------
@@ -51,12 +58,19 @@ def save_scans(scans: ScanSet, path: str | Path) -> Path:
         "repetition_time": np.array(scans.repetition_time),
         "provenance": np.array(json.dumps(dataclasses.asdict(scans.provenance))),
     }
+    arrays["unit"], arrays["motion_measure"] = np.array(scans.unit), np.array(scans.motion_measure)
     if scans.motion is not None:
         arrays["motion"] = scans.motion
-    for column in ("subject", "task"):
-        arrays[f"table_{column}"] = scans.table[column].to_numpy(dtype=str)
-    for column in ("session", "run", "n_frames"):
-        arrays[f"table_{column}"] = scans.table[column].to_numpy(dtype=np.int64)
+    for column, kind in _COLUMNS.items():
+        arrays[f"table_{column}"] = scans.table[column].to_numpy(dtype=kind)
+    others = [column for column in scans.table.columns if column not in _COLUMNS]
+    if others:
+        arrays["table_others"] = _as_text(scans.table.reindex(columns=others))
+    for name in _TABLES:
+        table = getattr(scans, name)
+        if table is not None:
+            arrays[name] = _as_text(table)
+    arrays |= {f"scan_{name}": array for name, array in scans.scan_arrays.items()}
     if isinstance(scans, SimulatedCohort):
         arrays |= {name: getattr(scans, name) for name in _TRUTH}
     partial: Path | None = None
@@ -107,13 +121,18 @@ def load_scans(path: str | Path) -> ScanSet:
             "time_series": arrays["time_series"],
             "mask": arrays["mask"],
             "motion": arrays.get("motion"),
-            "table": pd.DataFrame(
-                {column: arrays[f"table_{column}"] for column in ("subject", "session", "task", "run", "n_frames")}
-            ),
+            "table": pd.DataFrame({column: arrays[f"table_{column}"] for column in _COLUMNS}),
             "region_labels": tuple(arrays["region_labels"].tolist()),
             "repetition_time": float(arrays["repetition_time"]),
             "provenance": Provenance(**told),
+            "scan_arrays": {
+                name.removeprefix("scan_"): array for name, array in arrays.items() if name.startswith("scan_")
+            },
         }
+        fields |= {name: _from_text(arrays[name]) for name in _TABLES if name in arrays}
+        fields |= {name: str(arrays[name]) for name in ("unit", "motion_measure") if name in arrays}
+        if "table_others" in arrays:
+            fields["table"] = fields["table"].join(_from_text(arrays["table_others"]))
         if "communities" in arrays:
             return SimulatedCohort(**fields, **{name: arrays[name] for name in _TRUTH})
         return ScanSet(**fields)
@@ -123,3 +142,21 @@ def load_scans(path: str | Path) -> ScanSet:
         raise DataError(f"{path}: {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is not a file of save_scans: {error}") from error
+
+
+def _as_text(table: "pd.DataFrame") -> NDArray:
+    """Return a table as JSON, in which floats keep their last bit and missing words are null."""
+    columns: dict[str, list] = {}
+    for name, column in table.items():
+        missing, values = column.isna().tolist(), column.tolist()
+        numbers = column.dtype.kind == "f"
+        columns[str(name)] = [
+            None if empty and not numbers else value for value, empty in zip(values, missing, strict=True)
+        ]
+    return np.array(json.dumps(columns))
+
+
+def _from_text(text: NDArray) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(json.loads(str(text)))
