@@ -259,11 +259,14 @@ def test_layers_equal_the_functions_of_their_names_for_batches(rng):
 
     @jax.jit
     def both(series, confounds, connectomes):
-        folded = np.swapaxes(np.asarray(fusing.weight), -1, -2)
+        unfolding = jnp.swapaxes(fusing.weight, -1, -2)
         query = jnp.eye(2)
         stack = {"weight": jnp.asarray(frames.weight), "mask": MASK}
         return {
-            "residualise": (layers.Residualisation(2.0)(series, confounds), cf.residualise(series, confounds, ridge=2.0)),
+            "residualise": (
+                layers.Residualisation(2.0)(series, confounds),
+                cf.residualise(series, confounds, ridge=2.0),
+            ),
             "interpolate": (layers.Interpolation()(series, MASK), cf.hybrid_interpolate(series, MASK)),
             "covariance": (
                 frames(series, mask=MASK),
@@ -286,7 +289,7 @@ def test_layers_equal_the_functions_of_their_names_for_batches(rng):
             ),
             "expand": (
                 fusing.expand(connectomes[..., :2, :2]),
-                cf.vertical_compression(connectomes[..., :2, :2], folded, remove_diagonal=True),
+                cf.vertical_compression(connectomes[..., :2, :2], unfolding, remove_diagonal=True),
             ),
             "convolve": (kernels(series), cf.convolve_series(series, kernels.kernel, causal=True, pooled=True)),
             "windows": (
@@ -310,12 +313,12 @@ def test_windows_of_a_mask_are_those_of_the_series():
 
 def test_random_layers_keep_the_variance_of_white_input(rng):
     # Bounds are five standard errors or more.
-    connectome = rng.normal(size=(200, 2, 12, 12))
+    connectome = rng.normal(size=(50, 2, 12, 12))
     for settings in ({}, {"two_sided": True}, {"signed": True, "rank": 3}):
-        out = layers.Sylo.random(12, n_channels=2, n_outputs=30, key=KEY, **settings)(connectome)
-        assert 0.6 < float(out.var()) < 1.6
-    out = layers.TimeSeriesConvolution.random(30, 5, n_channels=3, key=KEY)(rng.normal(size=(3, 20, 400)))
-    assert 0.6 < float(out.var()) < 1.5
+        layer = layers.Sylo.random(12, n_channels=2, n_outputs=30, key=KEY, **settings)
+        assert 0.6 < float(jax.jit(lambda x, layer=layer: layer(x).var())(connectome)) < 1.6
+    layer = layers.TimeSeriesConvolution.random(30, 5, n_channels=3, key=KEY)
+    assert 0.6 < float(jax.jit(lambda x: layer(x).var())(rng.normal(size=(3, 20, 400)))) < 1.5
 
 
 def _learned(model: Any, loss: Callable[[Any], Any], *, rate: float, n_steps: int) -> Any:
@@ -347,14 +350,14 @@ def test_planted_parcels_are_learned(rng):
 
 
 def test_frames_of_a_planted_state_are_learned_as_weights(rng):
-    # Two regions are coupled while a state is on, in six scans at the same frames; the target is the coupling itself.
+    # Two regions are coupled while a state is on, at the same frames of 100 scans; the target is the coupling itself.
     on = np.sin(np.arange(60) / 5) > 0.2
-    shared = rng.normal(size=(6, 1, 60)) * on
-    series = rng.normal(size=(6, 3, 60)) * 0.6 + np.concatenate([shared, shared, 0 * shared], axis=1)
-    target = np.cov(np.eye(3)) * 0 + np.array([[1.36, 1.0, 0.0], [1.0, 1.36, 0.0], [0.0, 0.0, 0.36]])
+    shared = rng.normal(size=(100, 1, 60)) * on
+    series = rng.normal(size=(100, 3, 60)) * 0.6 + np.concatenate([shared, shared, 0 * shared], axis=1)
+    target = np.array([[1.36, 1.0, 0.0], [1.0, 1.36, 0.0], [0.0, 0.0, 0.36]])
     start = layers.Covariance.random("covariance", 1, 60, key=KEY)
     layer = _learned(start, lambda m: ((m(series)[:, 0] - target) ** 2).mean(), rate=0.05, n_steps=200)
-    assert np.corrcoef(np.asarray(layer.weight)[0], on)[0, 1] > 0.6
+    assert np.corrcoef(np.asarray(layer.weight)[0], on)[0, 1] > 0.7
 
 
 def test_a_planted_band_is_learned_by_a_filter(rng):
@@ -445,16 +448,17 @@ def test_gates_keep_the_confounds_that_leave_an_artefact_and_close_on_the_others
 def test_without_a_ridge_gates_have_no_gradient_as_the_documentation_says(rng):
     clean, confounds, series = _scans(rng)
     denoise = layers.Residualisation()
-    gradient = jax.grad(lambda g: ((denoise(series, layers.ConfoundGate(g)(confounds)) - clean) ** 2).mean())(
-        jnp.full(8, 0.5)
-    )
+
+    def misfit(gate):
+        return ((denoise(series, layers.ConfoundGate(gate)(confounds)) - clean) ** 2).mean()
+
+    gradient = jax.jit(jax.grad(misfit))(jnp.full(8, 0.5))
     np.testing.assert_allclose(gradient, 0.0, atol=1e-10)
 
 
 def test_combinations_of_confounds_and_of_responses_take_out_a_planted_artefact(rng):
     clean, confounds, series = _scans(rng)
-    _, delayed, late = _scans(rng, lag=2)
-    late = late - _ + clean  # the same clean series, with an artefact two frames after its cause
+    other, delayed, late = _scans(rng, lag=2)
     denoise = layers.Residualisation()
     combine = layers.ConfoundCombination.random(8, 2, key=KEY)
     respond = layers.ConfoundResponse.random(8, 2, n_responses=2, n_taps=4, key=KEY)
@@ -462,10 +466,10 @@ def test_combinations_of_confounds_and_of_responses_take_out_a_planted_artefact(
     def misfits(models):
         return jnp.stack([
             ((denoise(series, models[0](confounds)) - clean) ** 2).mean(),
-            ((denoise(late, models[1](delayed)) - clean) ** 2).mean(),
+            ((denoise(late, models[1](delayed)) - other) ** 2).mean(),
         ])  # fmt: skip
 
-    found = _learned((combine, respond), lambda models: misfits(models).sum(), rate=0.03, n_steps=300)
+    found = _learned((combine, respond), lambda models: misfits(models).sum(), rate=0.05, n_steps=150)
     before, after = misfits((combine, respond)), misfits(found)
     # Two regressors and a mean take 3 of 40 frames of the clean series with them: 0.075 is the floor.
     assert after[0] < 0.09
@@ -557,13 +561,13 @@ def test_what_does_not_fit_is_refused(call, message):
     ],
 )
 def test_convolutions_that_do_not_follow_one_another_are_refused(change, message):
-    make = layers.TimeSeriesConvolution.random
+    def make(n_outputs: int, n_taps: int, *, n_channels: int = 1, n_regions: int = 1, pooled: bool = False):
+        return layers.TimeSeriesConvolution(np.ones((n_outputs, n_channels, n_regions, n_taps)), pooled=pooled)
+
     parts = {
-        "responses": make(2, 3, key=KEY, **change.get("responses", {})),
-        "patterns": make(
-            4, 3, key=KEY, **{"n_channels": 3, "n_regions": 5, "pooled": True, **change.get("patterns", {})}
-        ),
-        "readout": make(1, 1, key=KEY, **{"n_channels": 9, **change.get("readout", {})}),
+        "responses": make(2, 3, **change.get("responses", {})),
+        "patterns": make(4, 3, **{"n_channels": 3, "n_regions": 5, "pooled": True, **change.get("patterns", {})}),
+        "readout": make(1, 1, **{"n_channels": 9, **change.get("readout", {})}),
     }
     with pytest.raises(ValueError, match=message):
         layers.QualityPrediction(**parts, leak=change.get("leak", 0.05))
