@@ -218,11 +218,20 @@ def simulate_fmri_network(
     lead = max(0.0, -float(delays.min()))
     before = max(_BURN_IN, float(delays.max()))
     n_steps = math.ceil((before + duration + lead) / haemodynamic_step) + 1
-    activity = np.empty((n_subjects, n_regions, n_steps))
-    for subject in range(n_subjects):
+    ends, means = np.empty((2, n_steps, n_subjects, n_regions))
+    blocks = [_Block(one, neural_step, n_inner) for one in rates]
+    for subject, block in enumerate(blocks):
         inputs = _inputs((n_steps * n_inner, n_regions), neural_step, (mean_up, mean_down), generator)
         inputs += input_noise * generator.standard_normal(inputs.shape)
-        activity[subject] = _mean_activity(rates[subject], inputs / neural_lag, neural_step, n_inner)
+        arriving = (inputs / neural_lag).reshape(n_steps, -1)
+        ends[:, subject], means[:, subject] = arriving @ block.to_last, arriving @ block.to_mean
+    # The state before each step of the balloon model, of all people at once.
+    begins = np.zeros_like(ends)
+    onward = np.stack([block.onward.T for block in blocks])
+    for place in range(1, n_steps):
+        begins[place] = (begins[place - 1][:, None] @ onward)[:, 0] + ends[place - 1]
+    means += np.einsum("tsr,spr->tsp", begins, np.stack([block.state_to_mean for block in blocks]))
+    activity = means.transpose(1, 2, 0)
     signal = balloon(activity, haemodynamic_step, constants=constants)
     clean = np.empty((n_subjects, n_regions, n_frames))
     grid, frames = np.arange(n_steps) * haemodynamic_step, before + np.arange(n_frames) * repetition_time
@@ -264,27 +273,23 @@ def _inputs(
     return np.logical_xor.accumulate(flips, axis=0).astype(np.float64)
 
 
-def _mean_activity(
-    rates: NDArray[np.float64], drive: NDArray[np.float64], step: float, n_inner: int
-) -> NDArray[np.float64]:
-    """Return the mean activity of every `n_inner` steps, shape (region, time)."""
-    from scipy.linalg import expm
+class _Block:
+    """What a linear network does within one step of the balloon model, its inputs constant in each neural step."""
 
-    n_regions = len(rates)
-    onward = expm(rates * step)
-    gain = np.linalg.solve(rates, onward - np.eye(n_regions))
-    # From the state before a block and the block's inputs: its last state, and its mean.
-    powers = [np.eye(n_regions)]
-    for _ in range(n_inner):
-        powers.append(powers[-1] @ onward)
-    last = np.concatenate([(powers[n_inner - 1 - k] @ gain).T for k in range(n_inner)])
-    mean = np.concatenate([(np.sum(powers[: n_inner - k], axis=0) @ gain).T / n_inner for k in range(n_inner)])
-    from_state = np.sum(powers[1:], axis=0) / n_inner
-    blocks = drive.reshape(-1, n_inner * n_regions)
-    ends, means = blocks @ last, blocks @ mean
-    state, begins = np.zeros(n_regions), np.empty_like(ends)
-    over_block = powers[n_inner]
-    for block, arrived in enumerate(ends):
-        begins[block] = state
-        state = over_block @ state + arrived
-    return (means + begins @ from_state.T).T
+    def __init__(self, rates: NDArray[np.float64], step: float, n_inner: int) -> None:
+        from scipy.linalg import expm
+
+        identity = np.eye(len(rates))
+        once = expm(rates * step)
+        gain = np.linalg.solve(rates, once - identity)
+        powers = [identity]
+        for _ in range(n_inner):
+            powers.append(powers[-1] @ once)
+        # From the inputs of the block, one neural step after the other, to its last state and to its mean state.
+        self.to_last = np.concatenate([(powers[n_inner - 1 - k] @ gain).T for k in range(n_inner)])
+        self.to_mean = np.concatenate(
+            [(np.sum(powers[: n_inner - k], axis=0) @ gain).T / n_inner for k in range(n_inner)]
+        )
+        # From the state before the block to the same.
+        self.onward = powers[n_inner]
+        self.state_to_mean = np.sum(powers[1:], axis=0) / n_inner

@@ -247,37 +247,37 @@ def balloon(
     step = real_number("step", step, above=0)
     given = _constants(constants, drive.shape[-2])
     n_substeps = math.ceil(step / _STABLE_STEP - 1e-9)
-    state = np.zeros((4, *drive.shape[:-1]))
-    signal = np.empty(drive.shape[-1:] + drive.shape[:-1])
-    kappa, gamma, tau, alpha, rho, volume, k1, k2, k3 = given
-    retained, slope = np.log1p(-rho), 1 / alpha - 1
-
-    def rates(state: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
-        s, log_f, log_v, log_q = state
-        flow = np.exp(log_f)
-        outflow = np.exp(log_v * slope)
-        extracted = -np.expm1(retained / flow) / rho
-        return np.stack(
-            [
-                z - kappa * s - gamma * (flow - 1),
-                s / flow,
-                (np.exp(log_f - log_v) - outflow) / tau,
-                (np.exp(log_f - log_q) * extracted - outflow) / tau,
-            ]
-        )
-
     short = step / n_substeps
     samples = np.moveaxis(drive, -1, 0)
+    states = np.zeros((len(samples), 4, *samples.shape[1:]))
+    kappa, gamma, tau, alpha, rho, volume, k1, k2, k3 = given
+    retained, slope = np.log1p(-rho), 1 / alpha - 1
+    powers = np.empty((4, *samples.shape[1:]))
+    stages = np.empty((4, 4, *samples.shape[1:]))
+
+    def rates(state: NDArray[np.float64], z: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+        signal, log_f, log_v, log_q = state
+        # One call of the exponential for all four: small arrays cost by the call.
+        powers[0], powers[2], powers[3] = log_f, log_f - log_v, log_f - log_q
+        np.multiply(log_v, slope, out=powers[1])
+        flow, outflow, filling, washing = np.exp(powers, out=powers)
+        out[0] = z + gamma - kappa * signal - gamma * flow
+        np.divide(signal, flow, out=out[1])
+        out[2] = (filling - outflow) / tau
+        out[3] = (washing * np.expm1(retained / flow) / -rho - outflow) / tau
+
     with np.errstate(all="ignore"):
-        for sample, z in enumerate(samples):
-            _, _, log_v, log_q = state
-            signal[sample] = -volume * (k1 * np.expm1(log_q) + k2 * np.expm1(log_q - log_v) + k3 * np.expm1(log_v))
+        for sample in range(len(samples) - 1):
+            z, state = samples[sample], states[sample]
             for _ in range(n_substeps):
-                first = rates(state, z)
-                second = rates(state + short / 2 * first, z)
-                third = rates(state + short / 2 * second, z)
-                fourth = rates(state + short * third, z)
-                state = state + short / 6 * (first + 2 * second + 2 * third + fourth)
+                rates(state, z, stages[0])
+                rates(state + short / 2 * stages[0], z, stages[1])
+                rates(state + short / 2 * stages[1], z, stages[2])
+                rates(state + short * stages[2], z, stages[3])
+                state = state + short / 6 * (stages[0] + 2 * (stages[1] + stages[2]) + stages[3])
+            states[sample + 1] = state
+        _, _, log_v, log_q = states.swapaxes(0, 1)
+        signal = -volume * (k1 * np.expm1(log_q) + k2 * np.expm1(log_q - log_v) + k3 * np.expm1(log_v))
     if not np.isfinite(signal).all():
         raise DataError("the flow ceases: the activity is too negative for the balloon model")
     return np.moveaxis(signal, 0, -1)

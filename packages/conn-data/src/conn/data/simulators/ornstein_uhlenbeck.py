@@ -127,9 +127,9 @@ def simulate_ou(
     slowest = float(np.linalg.eigvals(rates).real.max())
     if slowest >= 0:
         raise DataError(f"the network is unstable: the largest real part of an eigenvalue is {slowest:.4g} per second")
-    covariance = solve_continuous_lyapunov(rates, -noise)
-    covariance = (covariance + covariance.T) / 2
-    onward = expm(rates * step)
+    solved = np.asarray(solve_continuous_lyapunov(rates, -noise), dtype=np.float64)
+    covariance = (solved + solved.T) / 2
+    onward = np.asarray(expm(rates * step), dtype=np.float64)
     gathered = covariance - onward @ covariance @ onward.T
     generator = np.random.default_rng(rng)
     start = generator.standard_normal((n_runs, n_regions)) @ covariance_factor("covariance", covariance).T

@@ -219,8 +219,8 @@ def homologous_groups(coordinates: ArrayLike, *, tolerance: float = 15.0) -> NDA
         from scipy.spatial import KDTree
 
         mirrored = points * [-1.0, 1.0, 1.0]
-        distance, to_right = KDTree(points[right]).query(mirrored[left])
-        _, to_left = KDTree(points[left]).query(mirrored[right])
+        distance, to_right = map(np.asarray, KDTree(points[right]).query(mirrored[left]))
+        _, to_left = map(np.asarray, KDTree(points[left]).query(mirrored[right]))
         mutual = (to_left[to_right] == np.arange(left.size)) & (distance <= tolerance)
         partner[left[mutual]] = right[to_right[mutual]]
         partner[right[to_right[mutual]]] = left[mutual]
