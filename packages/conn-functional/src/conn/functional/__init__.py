@@ -22,6 +22,12 @@ from conn.functional.analytic import (
 )
 from conn.functional.autoregression import OrderChoice, VectorAutoregression, choose_order, fit_autoregression
 from conn.functional.censoring import censoring_mask, dummy_frame_mask, framewise_displacement
+from conn.functional.centre_of_mass import (
+    centre_displacement,
+    centre_of_mass,
+    compactness,
+    dispersion,
+)
 from conn.functional.cleaning import clean
 from conn.functional.coherence import (
     coherence,
@@ -190,6 +196,13 @@ from conn.functional.parameters import (
     ProbabilitySimplexParameter,
     TanhParameter,
 )
+from conn.functional.parcellate import (
+    expand_parcels,
+    label_matrix,
+    parcel_means,
+    parcellate,
+    parcellation_operator,
+)
 from conn.functional.partial_covariance import (
     conditional_corr,
     conditional_cov,
@@ -219,6 +232,12 @@ from conn.functional.sparse import (
     sparse_top_k_rows,
     top_k_rows,
 )
+from conn.functional.spatial_convolution import (
+    NeighbourLists,
+    euclidean_convolution,
+    neighbour_lists,
+    spherical_convolution,
+)
 from conn.functional.spd import nearest_spd, regularise_spd, spd_exp, spd_log, spd_power, spd_sqrt
 from conn.functional.spd_geometry import cone_project, parallel_transport, spd_distance, spd_mean, tangent_project
 from conn.functional.spectrum import (
@@ -228,6 +247,11 @@ from conn.functional.spectrum import (
     falff,
     power_spectrum,
     segment_spectra,
+)
+from conn.functional.sphere import (
+    from_latitude_longitude,
+    great_circle_distance,
+    to_latitude_longitude,
 )
 from conn.functional.standardisation import standardise
 from conn.functional.transfer_entropy import transfer_entropy
@@ -256,6 +280,7 @@ __all__ = [
     "MappedLogits",
     "MappedParameter",
     "MorletTransform",
+    "NeighbourLists",
     "NormSphereParameter",
     "OrderChoice",
     "OrthogonalParameter",
@@ -278,6 +303,8 @@ __all__ = [
     "balloon_response",
     "block_mv",
     "censoring_mask",
+    "centre_displacement",
+    "centre_of_mass",
     "choose_order",
     "clean",
     "clustering_coefficient",
@@ -286,6 +313,7 @@ __all__ = [
     "coassignment",
     "coherence",
     "coherency",
+    "compactness",
     "conditional_corr",
     "conditional_cov",
     "cone_project",
@@ -314,6 +342,7 @@ __all__ = [
     "detrend",
     "diffusion_map",
     "directed_transfer_function",
+    "dispersion",
     "distance_corr",
     "dual_total_correlation",
     "dummy_frame_mask",
@@ -325,6 +354,8 @@ __all__ = [
     "embed_diagonal",
     "envelope",
     "envelope_correlation",
+    "euclidean_convolution",
+    "expand_parcels",
     "extend_to_max_size",
     "falff",
     "fill_diagonal",
@@ -333,6 +364,7 @@ __all__ = [
     "fit_autoregression",
     "fit_dynamic_conditional_corr",
     "framewise_displacement",
+    "from_latitude_longitude",
     "gaussian_entropy",
     "gaussian_jensen_shannon",
     "gaussian_kernel",
@@ -345,6 +377,7 @@ __all__ = [
     "granger_causality",
     "granger_test",
     "graphical_lasso",
+    "great_circle_distance",
     "hilbert_transform",
     "hybrid_interpolate",
     "ideal_response",
@@ -353,6 +386,7 @@ __all__ = [
     "instantaneous_phase",
     "is_stable",
     "joint_embedding",
+    "label_matrix",
     "lagged_corr",
     "lagged_cov",
     "laplacian",
@@ -370,6 +404,7 @@ __all__ = [
     "morlet_transform",
     "multilayer_modularity",
     "nearest_spd",
+    "neighbour_lists",
     "o_information",
     "oas",
     "operator_diagonal",
@@ -380,6 +415,9 @@ __all__ = [
     "pairwise_mutual_information",
     "pairwise_squared_distance",
     "parallel_transport",
+    "parcel_means",
+    "parcellate",
+    "parcellation_operator",
     "partial_corr",
     "partial_cov",
     "partial_directed_coherence",
@@ -426,6 +464,7 @@ __all__ = [
     "spd_sqrt",
     "spectral_granger",
     "spectral_interpolate",
+    "spherical_convolution",
     "standardise",
     "strength",
     "sylo",
@@ -433,6 +472,7 @@ __all__ = [
     "tangent_project",
     "to_dataframe",
     "to_dense",
+    "to_latitude_longitude",
     "to_xarray",
     "toeplitz",
     "top_k_rows",

@@ -137,8 +137,7 @@ def pairwise_distance(
     >>> pairwise_distance(jnp.array([[0.0, 0.0], [3.0, 4.0]])).tolist()
     [[0.0, 5.0], [5.0, 0.0]]
     """
-    squared = pairwise_squared_distance(points, others, weight=weight, metric=metric, check=check)
-    return jnp.where(jnp.isnan(squared), squared, root_or_zero(squared))
+    return _distance(pairwise_squared_distance(points, others, weight=weight, metric=metric, check=check))
 
 
 def linear_kernel(
@@ -473,6 +472,11 @@ def _products(left: Array, right: Array | None, matrix: Array | None) -> tuple[A
     if right is None:
         return _symmetric_product(scaled, left), norms, norms
     return scaled @ jnp.swapaxes(right, -1, -2), norms, (applied(right) * right).sum(-1)
+
+
+def _distance(squared: Array) -> Array:
+    """Return the root of squared distances, with derivative 0 where they are 0; NaN stays NaN."""
+    return jnp.where(jnp.isnan(squared), squared, root_or_zero(squared))
 
 
 def _gamma(gamma: ArrayLike | None, n_features: int, dtype: DTypeLike) -> Array:
