@@ -140,6 +140,11 @@ def simulate_gene_connectome(
         points = _ellipsoid(n_regions, generator)
     else:
         points = finite_array("coordinates", coordinates, (n_regions, 3))
+    upper = np.triu_indices(n_regions, 1)
+    apart = np.linalg.norm(points[:, None] - points, axis=-1)[upper]
+    near = np.exp(-apart / decay)
+    if near.std() <= 1e-9 * near.mean():
+        raise DataError("the coordinates leave no differences of distance: do the regions coincide?")
     fields = smooth_fields(
         points, 2 * n_factors, length_scale=smoothness, kernel="exponential", n_waves=512, generator=generator
     )
@@ -149,12 +154,6 @@ def simulate_gene_connectome(
     )
     projection = generator.standard_normal((n_genes, n_factors)) / np.sqrt(n_genes)
     factors = expression @ projection
-
-    upper = np.triu_indices(n_regions, 1)
-    apart = np.linalg.norm(points[:, None] - points, axis=-1)[upper]
-    near = np.exp(-apart / decay)
-    if near.std() <= 1e-9 * near.mean():
-        raise DataError("the coordinates leave no differences of distance: do the regions coincide?")
     distance_edges = _standard(near)
     gene_edges = _standard(_rest((factors @ factors.T)[upper], [distance_edges]))
     noise = _standard(_rest(generator.standard_normal(apart.size), [distance_edges, gene_edges]))
