@@ -1,5 +1,7 @@
 """Directed influence by frequency: Lyapunov's covariance, Baccala and Sameshima's network, causality in time."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,7 @@ def _direct(coefficients: np.ndarray) -> np.ndarray:
     )
 
 
-SETTINGS = {"repetition_time": TR}
+SETTINGS: dict[str, Any] = {"repetition_time": TR}
 STILL = {"nothing follows from anything": (np.zeros((2, 3, 3)), np.eye(3))}
 
 OP_CASES = [
@@ -159,3 +161,14 @@ def test_bad_input_is_refused(rng):
     with pytest.raises(ValueError, match=r"\(\.\.\., 2, frame\)"):
         spectral_granger(rng.normal(size=(3, 60)), 1, FREQUENCIES, **SETTINGS)
     assert jax.jit(is_stable)(unstable).shape == ()
+
+
+def test_series_that_grow_have_no_spectrum_also_under_jit(rng):
+    growing = 1.2 ** np.arange(60) * np.array([[1.0], [0.5]]) + rng.normal(size=(2, 60))
+    with pytest.raises(ValueError, match=r"not stable.*a ridge"):
+        spectral_granger(growing, 1, FREQUENCIES, **SETTINGS)
+    refusing = jax.jit(lambda x: spectral_granger(x, 1, FREQUENCIES, check=True, **SETTINGS))
+    with pytest.raises(RuntimeError, match="not stable"):
+        refusing(growing).block_until_ready()
+    with pytest.raises(ValueError, match="need more than 61 frames"):
+        spectral_granger(growing, 60, FREQUENCIES, **SETTINGS)

@@ -7,6 +7,7 @@ With the coefficients :math:`B_l` of a fit and the frequency :math:`f` in cycles
 
 from typing import Literal
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -68,6 +69,7 @@ def autoregressive_spectrum(
     frequencies: Float[Tensor, " frequency"],
     *,
     repetition_time: float,
+    check: bool = False,
 ) -> Complex[Array, "... frequency target source"]:
     r"""Return the cross-spectral density of the series that a vector autoregression describes.
 
@@ -79,6 +81,8 @@ def autoregressive_spectrum(
         In hertz.
     repetition_time : float
         Seconds from frame to frame.
+    check : bool, default False
+        Refuse a model that is not stable also where values are not known, under ``jit``.
 
     Returns
     -------
@@ -99,7 +103,7 @@ def autoregressive_spectrum(
     >>> autoregressive_spectrum(model, [0.0, 0.1], repetition_time=2.0).shape
     (2, 2, 2)
     """
-    transfer = jnp.linalg.inv(_one_step(model, frequencies, repetition_time))
+    transfer = jnp.linalg.inv(_one_step(model, frequencies, repetition_time, check))
     noise = model.residual_covariance[..., None, :, :].astype(transfer.dtype)
     return repetition_time * (transfer @ noise @ jnp.conj(jnp.swapaxes(transfer, -1, -2)))
 
@@ -110,6 +114,7 @@ def partial_directed_coherence(
     *,
     repetition_time: float,
     generalised: bool = False,
+    check: bool = False,
 ) -> Float[Array, "... frequency target source"]:
     r"""Return the partial directed coherence: what share of a source's outflow goes directly to each target.
 
@@ -117,7 +122,7 @@ def partial_directed_coherence(
 
     Parameters
     ----------
-    model, frequencies, repetition_time
+    model, frequencies, repetition_time, check
         As in `autoregressive_spectrum`.
     generalised : bool, default False
         Divide each row by the standard deviation of its residual, so that the unit of a region does not matter [2]_.
@@ -144,7 +149,7 @@ def partial_directed_coherence(
     >>> bool(partial_directed_coherence(model, [0.1], repetition_time=2.0)[0, 1, 0] < 0.2)
     True
     """
-    size = _modulus(_one_step(model, frequencies, repetition_time))
+    size = _modulus(_one_step(model, frequencies, repetition_time, check))
     if generalised:
         size = size * _reciprocal_deviation(model)[..., None, :, None]
     return _shares(size, axis=-2)
@@ -155,6 +160,7 @@ def directed_transfer_function(
     frequencies: Float[Tensor, " frequency"],
     *,
     repetition_time: float,
+    check: bool = False,
 ) -> Float[Array, "... frequency target source"]:
     r"""Return the directed transfer function: what share of a target's inflow comes from each source, by any path.
 
@@ -162,7 +168,7 @@ def directed_transfer_function(
 
     Parameters
     ----------
-    model, frequencies, repetition_time
+    model, frequencies, repetition_time, check
         As in `autoregressive_spectrum`.
 
     Returns
@@ -186,7 +192,7 @@ def directed_transfer_function(
     >>> bool(directed_transfer_function(model, [0.1], repetition_time=2.0)[0, 1, 0] < 0.2)
     True
     """
-    return _shares(_modulus(jnp.linalg.inv(_one_step(model, frequencies, repetition_time))), axis=-1)
+    return _shares(_modulus(jnp.linalg.inv(_one_step(model, frequencies, repetition_time, check))), axis=-1)
 
 
 def spectral_granger(
@@ -197,6 +203,7 @@ def spectral_granger(
     repetition_time: float,
     mask: Tensor | None = None,
     run: Int[Tensor, "... frame"] | None = None,
+    check: bool = False,
 ) -> Float[Array, "... frequency 2 2"]:
     r"""Return Geweke's Granger causality of two series by frequency.
 
@@ -214,6 +221,8 @@ def spectral_granger(
         As in `autoregressive_spectrum`.
     mask, run
         As in `fit_autoregression`.
+    check : bool, default False
+        Refuse NaN and infinity where a frame counts and models that are not stable, also under ``jit``.
 
     Returns
     -------
@@ -239,8 +248,8 @@ def spectral_granger(
     series = _to_jax_array(time_series)
     if series.ndim < 2 or series.shape[-2] != 2:
         raise ValueError(f"time_series must have shape (..., 2, frame), and has shape {series.shape}")
-    model = fit_autoregression(series, order, mask=mask, run=run)
-    transfer = jnp.linalg.inv(_one_step(model, frequencies, repetition_time))
+    model = fit_autoregression(series, order, mask=mask, run=run, check=check)
+    transfer = jnp.linalg.inv(_one_step(model, frequencies, repetition_time, check))
     noise = model.residual_covariance
     spectrum = transfer @ noise[..., None, :, :].astype(transfer.dtype) @ jnp.conj(jnp.swapaxes(transfer, -1, -2))
     power = jnp.real(jnp.diagonal(spectrum, axis1=-2, axis2=-1))[..., :, None]
@@ -254,7 +263,7 @@ def spectral_granger(
     return jnp.where(comes, jnp.log(jnp.where(comes, power, 1.0) / jnp.where(comes, left, 1.0)), 0.0)
 
 
-def _one_step(model: VectorAutoregression, frequencies: Tensor, repetition_time: float) -> Array:
+def _one_step(model: VectorAutoregression, frequencies: Tensor, repetition_time: float, check: bool) -> Array:
     """Return A(f), which takes the series to its residuals, shape (..., frequency, target, source)."""
     interval = positive("repetition_time", repetition_time, "s")
     values = np.asarray(frequencies, float)
@@ -263,12 +272,16 @@ def _one_step(model: VectorAutoregression, frequencies: Tensor, repetition_time:
             f"frequencies must be a list within the Nyquist frequency, {0.5 / interval:g} Hz, and is {frequencies}"
         )
     stable = is_stable(model).all()
-    if not isinstance(stable, Tracer) and not bool(stable):
-        raise ValueError(
-            "the vector autoregression is not stable, so that it has no spectrum: take out trends, take fewer lags, or "
-            "a ridge (fit_autoregression)"
-        )
+    message = (
+        "the vector autoregression is not stable, so that it has no spectrum: take out trends, take fewer lags, or "
+        "a ridge (fit_autoregression)"
+    )
     coefficients = model.coefficients
+    if not isinstance(stable, Tracer):
+        if not bool(stable):
+            raise ValueError(message)
+    elif check:
+        coefficients = eqx.error_if(coefficients, ~stable, message)
     n_lags = coefficients.shape[-3]
     turns = np.exp(-2j * np.pi * interval * values[:, None] * np.arange(1, n_lags + 1))
     kind = jnp.result_type(coefficients.dtype, jnp.complex64)
