@@ -148,6 +148,8 @@ def load_schaefer_surface(
     if space == "fsLR-32k":
         path = f"{name}.dlabel.nii"
         maps, tables = read_cifti_surface(files, path)
+        if not tables[0]:
+            raise DataError(f"{files.folder / path} has no labels")
         # The medial wall is NaN where the file leaves it out, and 0 where it has it.
         numbers = [np.nan_to_num(side).astype(np.int64) for side in maps[0]]
         names = {number: label for number, label in tables[0].items() if number}

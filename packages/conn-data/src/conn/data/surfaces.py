@@ -1,6 +1,9 @@
 """Surfaces of the cortex: meshes with their spheres, and maps with one value a vertex."""
 
-from collections.abc import Mapping
+import gzip
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -384,11 +387,15 @@ def read_cifti_surface(files: LocalSet, path: str) -> tuple[list[tuple[NDArray, 
     from nibabel.cifti2.cifti2 import Cifti2Image
     from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis
 
-    image = _nibabel_image(files, path, Cifti2Image)
-    axes = [image.header.get_axis(place) for place in range(2)] if image.ndim == 2 else []
-    if len(axes) != 2 or not isinstance(axes[1], BrainModelAxis):
-        raise DataError(f"{files.folder / path} has no brain models along its columns")
-    data = np.asarray(image.dataobj, dtype=np.float64)
+    raw = files.read(path)
+    with _readable(files.folder / path):
+        image = Cifti2Image.from_bytes(raw)
+        axes = [image.header.get_axis(place) for place in range(2)] if image.ndim == 2 else []
+        if len(axes) != 2 or not isinstance(axes[1], BrainModelAxis):
+            raise DataError(f"{files.folder / path} has no brain models along its columns")
+        if math.prod(image.shape) > len(raw):
+            raise DataError(f"{files.folder / path} holds less than the {image.shape} values that its header promises")
+        data = np.asarray(image.dataobj, dtype=np.float64)
     sides: dict[str, NDArray] = {}
     for structure, columns, model in axes[1].iter_structures():
         hemisphere = {"CIFTI_STRUCTURE_CORTEX_LEFT": "L", "CIFTI_STRUCTURE_CORTEX_RIGHT": "R"}.get(structure)
@@ -409,9 +416,9 @@ def _pair(sides: list[Any]) -> tuple[Any, Any]:
     return left, right
 
 
-def _nibabel_image(files: LocalSet, path: str, kind: Any) -> Any:
-    """Return an image of nibabel made from bytes, whatever it raises turned into one kind of error."""
-    import gzip
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever nibabel raises for a bad file into one kind of error, and silence what it logs."""
     import zlib
     from xml.parsers.expat import ExpatError
 
@@ -420,22 +427,26 @@ def _nibabel_image(files: LocalSet, path: str, kind: Any) -> Any:
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
-    raw = files.read(path)
     try:
-        # Files of connectivity have no voxels, which nibabel would complain about on standard error.
+        # Files of connectivity have no voxels, of which nibabel would complain on standard error.
         with LoggingOutputSuppressor():
-            return kind.from_bytes(gzip.decompress(raw) if path.endswith(".gz") else raw)
+            yield
+    except DataError:
+        raise
     except (
-        ImageFileError, HeaderDataError, WrapStructError, ExpatError, zlib.error,
-        OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError,
+        ImageFileError, HeaderDataError, WrapStructError, ExpatError, zlib.error, OSError, EOFError, ValueError,
+        KeyError, IndexError, TypeError, AttributeError, AssertionError, MemoryError, OverflowError,
     ) as error:  # fmt: skip
-        raise DataError(f"{files.folder / path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _gifti_arrays(files: LocalSet, path: str) -> list[NDArray]:
     from nibabel.gifti.gifti import GiftiImage
 
-    return [array.data for array in _nibabel_image(files, path, GiftiImage).darrays]
+    raw = files.read(path)
+    with _readable(files.folder / path):
+        image = GiftiImage.from_bytes(gzip.decompress(raw) if path.endswith(".gz") else raw)
+        return [array.data for array in image.darrays]
 
 
 def _surface(files: LocalSet, path: str, hemisphere: str) -> Surface:
