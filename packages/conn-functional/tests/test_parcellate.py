@@ -44,10 +44,10 @@ def _projected(series: np.ndarray, shares: np.ndarray, weight: np.ndarray) -> np
 OP_CASES = [
     OpCase(
         "label_matrix",
-        lambda labels: label_matrix(labels, parcels=PARCELS, dtype=float),
-        lambda rng: (LABELS,),
+        lambda labels, series: label_matrix(labels, parcels=PARCELS, dtype=series.dtype),
+        lambda rng: (LABELS, rng.normal(size=SERIES)),
         "numpy",
-        lambda labels: HARD,
+        lambda labels, series: HARD,
         not_differentiable="labels are integers",
     ),
     OpCase(

@@ -170,12 +170,11 @@ def test_constants_and_centres_on_the_sphere_of_conte69() -> None:
     maps = np.where(wall, np.nan, np.stack([np.full(len(points), 7.0), points[:, 2]]).astype(np.float32))
     constant, height = np.asarray(smooth(maps, points))
     np.testing.assert_allclose(constant[~wall], 7.0, rtol=1e-5)
-    assert np.abs(height - points[:, 2])[~wall].max() < 2.5
+    assert np.abs(height - points[:, 2])[~wall].max() < 2.0
     assignment = label_matrix(labels)
     centres = np.asarray(centre_of_mass(assignment, points, radius=RADIUS, check=True))
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), RADIUS, rtol=1e-5)
     nearest = np.asarray(great_circle_distance(centres, points, radius=RADIUS)).argmin(1)
     inside = labels[nearest] == np.unique(labels[~wall])
-    print("INSIDE", inside.mean(), inside.size, np.abs(height - points[:, 2])[~wall].max())
-    assert inside.mean() > 0.9, f"centres outside of their parcels: {np.flatnonzero(~inside)}"
+    assert inside.all(), f"centres outside of their parcels: {np.flatnonzero(~inside)}"
     assert np.abs(np.asarray(to_latitude_longitude(points))).max() <= np.pi

@@ -217,11 +217,12 @@ def parcellate(
     inverse = symmetric_inverse(scaled)
     size = jnp.abs(scaled).sum(-1).max(-1) * jnp.abs(inverse).sum(-1).max(-1)
     singular = ~(size < 1 / (8 * gram.shape[-1] * jnp.finfo(gram.dtype).eps))[..., None, None]
-    if check:
-        sums = _refuse_empty(sums, total)
-        sums = eqx.error_if(sums, singular.any(), "parcels are linearly dependent: they have no projection")
     found = scale * (jnp.where(singular, 0.0, inverse) @ (scale * sums))
-    return jnp.where(empty | singular, jnp.nan, found)
+    found = jnp.where(empty | singular, jnp.nan, found)
+    if not check:
+        return found
+    found = eqx.error_if(found, singular.any(), "parcels are linearly dependent: they have no projection")
+    return _refuse_empty(found, total)
 
 
 def expand_parcels(
@@ -349,10 +350,10 @@ def _vertex_weights(weight: Tensor | None, series: Array, *, check: bool) -> Arr
 
 def _divided(sums: Array, total: Array, *, check: bool) -> Array:
     """Return the sums divided by their totals, NaN (with derivative 0) where there is nothing to divide by."""
-    if check:
-        sums = _refuse_empty(sums, total)
-    return jnp.where(total == 0, jnp.nan, sums / jnp.where(total == 0, 1.0, total))
+    means = jnp.where(total == 0, jnp.nan, sums / jnp.where(total == 0, 1.0, total))
+    return _refuse_empty(means, total) if check else means
 
 
-def _refuse_empty(sums: Array, total: Array) -> Array:
-    return eqx.error_if(sums, (total == 0).any(), "a parcel is empty: it has no vertex of weight above 0")
+def _refuse_empty(found: Array, total: Array) -> Array:
+    """Return the result, which raises; an input that raises is gone where constant labels make all of it NaN."""
+    return eqx.error_if(found, (total == 0).any(), "a parcel is empty: it has no vertex of weight above 0")
