@@ -147,10 +147,10 @@ def test_parametrised_values_get_the_preimage_of_the_initial_value(rng):
 
 def test_several_places_get_draws_of_their_own_and_initialisers_of_jax_will_do():
     layer = Parcellation.random({"left": 2, "right": 2}, {"left": 6, "right": 6}, key=KEY)
-    where = ["membership.left", "membership.right"]
-    drawn = initialise(layer, where, dirichlet(0.5), key=jax.random.key(1)).membership
+    where = ["assignment.left", "assignment.right"]
+    drawn = initialise(layer, where, dirichlet(0.5), key=jax.random.key(1)).assignment
     assert not np.allclose(np.asarray(drawn["left"]), np.asarray(drawn["right"]))
-    both = initialise(layer, lambda m: tuple(m.membership.values()), dirichlet(0.5), key=KEY).membership
+    both = initialise(layer, lambda m: tuple(m.assignment.values()), dirichlet(0.5), key=KEY).assignment
     assert not np.allclose(np.asarray(both["left"]), np.asarray(both["right"]))
     mixed = initialise(Recombination(jnp.zeros((4, 4))), "mixture", jax.nn.initializers.orthogonal(), key=KEY).mixture
     np.testing.assert_allclose(mixed @ mixed.T, np.eye(4), atol=1e-12)

@@ -36,8 +36,8 @@ def _parcels(series, left, right):
     return np.concatenate([np.stack([np.average(x, axis=0, weights=row) for row in m]) for m, x in parts])
 
 
-def _least_squares(series, membership):
-    return np.linalg.lstsq(membership.T, series, rcond=None)[0]
+def _least_squares(series, assignment):
+    return np.linalg.lstsq(assignment.T, series, rcond=None)[0]
 
 
 def _weighted(series, weight):
@@ -109,17 +109,15 @@ OP_CASES: list[OpCase] = [
         lambda rng: (*_series(rng), rng.uniform(size=(2, 3)), rng.uniform(size=(1, 2))),
         "numpy.average",
         _parcels,
-        degenerate={
-            "an empty parcel": (np.ones((5, 40)), np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), np.ones((1, 2)))
-        },
+        degenerate={"constant vertices": (np.ones((5, 40)), np.ones((2, 3)), np.ones((1, 2)))},
     ),
     OpCase(
         "layers.Parcellation",
-        lambda series, membership: layers.Parcellation(membership, aggregation="least_squares")(series),
+        lambda series, assignment: layers.Parcellation(assignment, method="projection")(series),
         lambda rng: (*_series(rng), rng.uniform(size=(2, 5))),
         "numpy.linalg.lstsq",
         _least_squares,
-        degenerate={"an empty parcel": (np.ones((5, 40)), np.stack([np.ones(5), np.zeros(5)]))},
+        degenerate={"constant vertices": (np.ones((5, 40)), np.eye(2, 5) + 0.1)},
     ),
     OpCase(
         "layers.Covariance",
@@ -342,11 +340,11 @@ def test_planted_parcels_are_learned(rng):
     series = signals[labels] + 0.5 * rng.normal(size=(18, 80))
 
     def unexplained(layer):
-        shares = jnp.asarray(layer.membership)
+        shares = jnp.asarray(layer.assignment)
         return ((series - shares.T @ layer(series)) ** 2).mean()
 
     layer = _learned(layers.Parcellation.random(3, 18, key=KEY), unexplained, rate=0.1, n_steps=200)
-    assert adjusted_rand_score(labels, np.asarray(layer.membership).argmax(0)) == 1.0
+    assert adjusted_rand_score(labels, np.asarray(layer.assignment).argmax(0)) == 1.0
 
 
 def test_frames_of_a_planted_state_are_learned_as_weights(rng):
@@ -497,8 +495,11 @@ def test_compartments_share_neither_vertices_nor_parcels(rng):
     moved = layer(np.concatenate([series[:, :6], 2 * series[:, 6:]], axis=1))
     np.testing.assert_allclose(moved[:, :2], found[:, :2])
     np.testing.assert_allclose(moved[:, 2:], 2 * found[:, 2:])
-    sums = layers.Parcellation(np.eye(10)[:3], aggregation="sum")(series)
-    np.testing.assert_allclose(sums, series[:, :3])
+    areas, matrices = rng.uniform(size=10), {name: np.asarray(m) for name, m in layer.assignment.items()}
+    weighted = layers.Parcellation(matrices, weight=areas)(series)
+    np.testing.assert_allclose(
+        weighted[0, 4], np.average(series[0, 6:], axis=0, weights=matrices["right"][2] * areas[6:])
+    )
 
 
 def _row(**settings: Any) -> Any:
@@ -508,10 +509,11 @@ def _row(**settings: Any) -> Any:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: layers.Parcellation(jnp.ones(3)), r"membership must have shape \(parcel, vertex\)"),
-        (lambda: layers.Parcellation({"left": jnp.ones(3)}), r"membership\['left'\] must have shape"),
+        (lambda: layers.Parcellation(jnp.ones(3)), r"assignment must have shape \(parcel, vertex\)"),
+        (lambda: layers.Parcellation({"left": jnp.ones(3)}), r"assignment\['left'\] must have shape"),
+        (lambda: layers.Parcellation(jnp.ones((2, 3)), weight=jnp.ones(2)), "one value for each of 3 vertices"),
         (lambda: layers.Parcellation({}), "at least one compartment"),
-        (lambda: layers.Parcellation(jnp.ones((2, 3)), aggregation="median"), "aggregation must be one of"),
+        (lambda: layers.Parcellation(jnp.ones((2, 3)), method="median"), "method must be one of"),
         (lambda: layers.Parcellation.random({"left": 2}, {"right": 3}, key=KEY), "name the same compartments"),
         (lambda: layers.Parcellation(jnp.ones((2, 3)))(jnp.ones((4, 9))), "has 3 vertices, and the series 4"),
         (lambda: layers.Covariance("tangent"), "estimator must be one of"),

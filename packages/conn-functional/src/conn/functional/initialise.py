@@ -181,9 +181,9 @@ def dirichlet(concentration: float | Tensor = 1.0, *, axis: int = -2) -> Initial
     Parameters
     ----------
     concentration : float or array, shape (share,), default 1
-        Of Dirichlet's distribution, above 0. Small values give nearly hard memberships, large ones nearly equal shares.
+        Of Dirichlet's distribution, above 0. Small values give nearly hard assignments, large ones nearly equal shares.
     axis : int, default -2
-        Along which shares add up to 1: the parcels of a membership (parcel, vertex).
+        Along which shares add up to 1: the parcels of an assignment (parcel, vertex).
 
     Returns
     -------
