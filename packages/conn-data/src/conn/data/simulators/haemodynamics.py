@@ -224,7 +224,7 @@ def balloon(
     ------
     DataError
         If the activity is not finite, the step or a constant (other than k1, k2 and k3) is not positive,
-        a constant is unknown or has another shape, or the flow ceases.
+        a constant is unknown or has another shape, or the equations diverge under huge activity.
 
     References
     ----------
@@ -277,9 +277,11 @@ def balloon(
                 state = state + short / 6 * (stages[0] + 2 * (stages[1] + stages[2]) + stages[3])
             states[sample + 1] = state
         _, _, log_v, log_q = states.swapaxes(0, 1)
-        signal = -volume * (k1 * np.expm1(log_q) + k2 * np.expm1(log_q - log_v) + k3 * np.expm1(log_v))
+        signal = 0.0 - volume * (k1 * np.expm1(log_q) + k2 * np.expm1(log_q - log_v) + k3 * np.expm1(log_v))
     if not np.isfinite(signal).all():
-        raise DataError("the flow ceases: the activity is too negative for the balloon model")
+        raise DataError(
+            f"the balloon model diverges: activity from {drive.min():.3g} to {drive.max():.3g} is beyond its range"
+        )
     return np.moveaxis(signal, 0, -1)
 
 
