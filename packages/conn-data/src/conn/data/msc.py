@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from conn.data.array_cache import CachedArrays, load_arrays, store_arrays
 from conn.data.atlas import SCHAEFER_URL, schaefer_regions
 from conn.data.cards import CARDS
 from conn.data.download import fetch_files, is_intact
 from conn.data.errors import DataError, DataUnavailableError
+from conn.data.local import padded
 from conn.data.locations import asked_offline, cache_folder, data_folder
 from conn.data.provenance import Provenance, sha256_of_file
 from conn.data.readers import read_1d, read_motion
@@ -48,6 +50,7 @@ def fetch_msc(
     retry_wait: float = 1.0,
     timeout: float = 30.0,
     nan_policy: Literal["raise", "mask"] = "raise",
+    array_cache: bool = True,
 ) -> ScanSet:
     """Return scans of the minimal Midnight Scan Club data set: 10 people, 10 sessions each.
 
@@ -89,6 +92,11 @@ def fetch_msc(
         Seconds before the first further try, and without an answer before a try is given up.
     nan_policy : {"raise", "mask"}, default "raise"
         Whether a frame with NaN is refused, or left out through the mask.
+    array_cache : bool, default True
+        Whether what was read from text files is kept uncompressed in ``arrays/`` of the per-user
+        cache, about as large as in memory, and mapped into memory the next time the same files are
+        asked for. It is made anew when a file has changed: other size or time of change, and other
+        SHA-256. Where the cache cannot be written, nothing is kept.
 
     Returns
     -------
@@ -135,19 +143,21 @@ def fetch_msc(
         packed = _Packed(own / _PACKED)
         if packed.holds(runs):
             return packed.scans(runs, labels(allow_network=False), notes)
+    arrays = cache_folder(cache_dir) / "arrays" if array_cache else None
     if own is not None and all((own / file.path).is_file() for file in files):
-        differing = sum(not is_intact(file, own) for file in files)
+        kept = _kept(runs, own, arrays, nan_policy, n_jobs)
+        if kept is None:
+            with ThreadPoolExecutor(n_jobs) as executor:
+                checksums = tuple(executor.map(sha256_of_file, [own / file.path for file in files]))
+            kept = _read_runs(runs, own, arrays, checksums, nan_policy=nan_policy, n_jobs=n_jobs)
+        differing = sum(one != file.sha256 for one, file in zip(kept.checksums, files, strict=True))
         if differing:
             notes += (f"{differing} of {len(files)} files differ from the registered ones",)
-        return _read_runs(
-            runs,
-            own,
-            origin="CONN_DATA_DIR",
-            labels=labels(allow_network=False),
-            notes=notes,
-            n_jobs=n_jobs,
-            nan_policy=nan_policy,
-        )
+        return _scan_set(runs, kept, "CONN_DATA_DIR", labels(allow_network=False), notes)
+    registered = tuple(file.sha256 for file in files)
+    kept = _kept(runs, cache, arrays, nan_policy, n_jobs)
+    if kept is not None and kept.checksums == registered:
+        return _scan_set(runs, kept, "cache", labels(allow_network=False), notes)
     with ThreadPoolExecutor(n_jobs) as executor:
         intact = list(executor.map(lambda file: is_intact(file, cache), files))
     missing = [file for file, is_there in zip(files, intact, strict=True) if not is_there]
@@ -164,15 +174,9 @@ def fetch_msc(
             timeout=timeout,
             title="Midnight Scan Club",
         )
-    return _read_runs(
-        runs,
-        cache,
-        origin="network" if missing else "cache",
-        labels=labels(allow_network=bool(missing)),
-        notes=notes,
-        n_jobs=n_jobs,
-        nan_policy=nan_policy,
-    )
+    kept = _read_runs(runs, cache, arrays, registered, nan_policy=nan_policy, n_jobs=n_jobs)
+    origin = "network" if missing else "cache"
+    return _scan_set(runs, kept, origin, labels(allow_network=bool(missing)), notes)
 
 
 def verify_msc(
@@ -256,16 +260,34 @@ def _table(runs: Sequence[RunFiles], n_frames: Sequence[int]) -> "pd.DataFrame":
     )
 
 
+def _paths(runs: Sequence[RunFiles], folder: Path) -> list[Path]:
+    return [folder / file.path for run in runs for file in (run.time_series, run.motion)]
+
+
+def _kept(
+    runs: Sequence[RunFiles], folder: Path, arrays: Path | None, nan_policy: str, n_jobs: int
+) -> CachedArrays | None:
+    """Return the arrays of an earlier read of the same files, if there was one."""
+    if arrays is None:
+        return None
+    kept = load_arrays(arrays, _paths(runs, folder), f"msc {nan_policy}", n_jobs=n_jobs)
+    if kept is None or set(kept.arrays) != {"time_series", "motion", "mask", "n_frames"}:
+        return None
+    shape = (len(runs), _N_REGIONS, kept.arrays["mask"].shape[-1])
+    return kept if kept.arrays["time_series"].shape == shape else None
+
+
 def _read_runs(
     runs: Sequence[RunFiles],
     folder: Path,
+    arrays: Path | None,
+    checksums: tuple[str, ...],
     *,
-    origin: str,
-    labels: tuple[tuple[str, ...], tuple[str, ...]],
-    notes: tuple[str, ...],
-    n_jobs: int,
     nan_policy: Literal["raise", "mask"],
-) -> ScanSet:
+    n_jobs: int,
+) -> CachedArrays:
+    """Return the arrays of the text files, and keep them for the next read."""
+
     def read(run: RunFiles) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         series = read_1d(folder / run.time_series.path, nan_policy=nan_policy)
         if series.shape[0] != _N_REGIONS:
@@ -278,30 +300,41 @@ def _read_runs(
     with ThreadPoolExecutor(n_jobs) as executor:
         scans = list(executor.map(read, runs))
     lengths = [motion.size for _, motion in scans]
-    shape = (len(scans), max(lengths))
-    time_series = np.zeros((shape[0], _N_REGIONS, shape[1]), dtype=np.float32)
-    motion = np.zeros(shape, dtype=np.float32)
-    mask = np.zeros(shape, dtype=bool)
+    time_series = np.zeros((len(scans), _N_REGIONS, max(lengths)), dtype=np.float32)
+    mask = np.zeros((len(scans), max(lengths)), dtype=bool)
     for scan, (series, trace) in enumerate(scans):
         usable = np.isfinite(series).all(axis=0)
         time_series[scan, :, : trace.size] = np.where(usable, series, 0)
-        motion[scan, : trace.size] = trace
         mask[scan, : trace.size] = usable
         if not usable.any():
             raise DataError(f"{folder / runs[scan].time_series.path} has NaN in every frame")
-    checksums = {
-        file.path: file.sha256 if origin != "CONN_DATA_DIR" else sha256_of_file(folder / file.path)
-        for run in runs
-        for file in (run.time_series, run.motion)
+    found = {
+        "time_series": time_series,
+        "mask": mask,
+        "motion": padded([motion for _, motion in scans]),
+        "n_frames": np.array(lengths),
     }
+    if arrays is not None:
+        store_arrays(arrays, _paths(runs, folder), f"msc {nan_policy}", checksums, found)
+    return CachedArrays(found, checksums)
+
+
+def _scan_set(
+    runs: Sequence[RunFiles],
+    kept: CachedArrays,
+    origin: str,
+    labels: tuple[tuple[str, ...], tuple[str, ...]],
+    notes: tuple[str, ...],
+) -> ScanSet:
+    paths = [file.path for run in runs for file in (run.time_series, run.motion)]
     return ScanSet(
-        time_series=time_series,
-        mask=mask,
-        motion=motion,
-        table=_table(runs, lengths),
+        time_series=kept.arrays["time_series"],
+        mask=kept.arrays["mask"],
+        motion=kept.arrays["motion"],
+        table=_table(runs, kept.arrays["n_frames"].tolist()),
         region_labels=labels[0],
         repetition_time=_REPETITION_TIME,
-        provenance=_provenance(origin, checksums, notes + labels[1]),
+        provenance=_provenance(origin, dict(zip(paths, kept.checksums, strict=True)), notes + labels[1]),
     )
 
 

@@ -1,6 +1,7 @@
 """The table of every file of miniMSC: path, SHA-256 and size, as runs that can be selected."""
 
 import csv
+import functools
 import gzip
 import io
 import re
@@ -67,14 +68,20 @@ def load_registry(path: str | Path | None = None) -> Registry:
         path stands twice, or a run lacks its series or its motion trace.
     """
     if path is None:
-        name = "miniMSC.csv.gz"
-        raw = resources.files("conn.data").joinpath("registry", name).read_bytes()
-    else:
-        name = str(path)
-        try:
-            raw = Path(path).read_bytes()
-        except OSError as error:
-            raise DataError(f"registry {name}: {error.strerror}") from error
+        return _built_in()
+    try:
+        return _unpacked(Path(path).read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"registry {path}: {error.strerror}") from error
+
+
+@functools.cache
+def _built_in() -> Registry:
+    name = "miniMSC.csv.gz"
+    return _unpacked(resources.files("conn.data").joinpath("registry", name).read_bytes(), name)
+
+
+def _unpacked(raw: bytes, name: str) -> Registry:
     try:
         text = (gzip.decompress(raw) if name.endswith(".gz") else raw).decode("utf-8")
     except (OSError, EOFError, UnicodeDecodeError) as error:
