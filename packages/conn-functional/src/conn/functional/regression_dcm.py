@@ -12,6 +12,7 @@ Its connections :math:`\theta` have a Gaussian prior, its noise precision :math:
 :math:`q(\theta) q(\tau)` is updated in turns, each of which raises the free energy.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -26,9 +27,11 @@ from conn.functional._inverse import symmetric_inverse
 from conn.functional._series import centred, with_mask
 from conn.functional.engine import Tensor, _to_jax_array
 from conn.functional.haemodynamics import balloon_response
-from conn.functional.information import log_determinant
 
 __all__ = ["RegressionDCM", "regression_dcm"]
+
+_STIFFNESS = 63.0
+"""Prior precision of a region's own decay over that of other connections, less 1."""
 
 
 class RegressionDCM(NamedTuple):
@@ -52,15 +55,47 @@ class RegressionDCM(NamedTuple):
     """Updates that were made."""
 
 
-class _Regression(NamedTuple):
-    """One target's regression, in units of the prior standard deviations."""
+class _Regressions(NamedTuple):
+    """The regressions of all targets of a scan."""
 
     gram: Float[Array, "weight weight"]
-    cross: Float[Array, " weight"]
-    power: Float[Array, ""]
+    cross: Float[Array, "target weight"]
+    power: Float[Array, " target"]
     """Sum of squares of what is predicted."""
-    count: Float[Array, ""]
+    count: Float[Array, " target"]
+    """Values that are predicted; none where nothing was measured."""
+    allowed: Float[Array, "target weight"]
+    """1 where there is a weight to be learnt, else 0."""
+    prior_mean: Float[Array, "target weight"]
+    prior_precision: Float[Array, "target weight"]
+
+
+class _Posteriors(NamedTuple):
+    """What is learnt of the regressions, and the slope of the noise precision's update where it stands still."""
+
+    mean: Float[Array, "target weight"]
+    deviation: Float[Array, "target weight"]
+    precision: Float[Array, " target"]
+    free_energy: Float[Array, " target"]
+    path: Float[Array, "target iteration"]
+    n_iterations: Int[Array, " target"]
+    slope: Float[Array, " target"]
+
+
+class _Rotated(NamedTuple):
+    """One target's regression in the eigenvectors of its Gram matrix, in units of prior deviations.
+
+    There the posterior precision is diagonal, but for `stiffness` along `own`: what a target's prior of its own decay
+    has beyond that of other connections. It lets all targets share their eigenvectors.
+    """
+
+    values: Float[Array, " weight"]
+    cross: Float[Array, " weight"]
+    own: Float[Array, " weight"]
+    stiffness: float
     prior_mean: Float[Array, " weight"]
+    power: Float[Array, ""]
+    count: Float[Array, ""]
 
 
 def regression_dcm(
@@ -135,7 +170,8 @@ def regression_dcm(
     a `band` is chosen beforehand. TAPAS' response is that of a region which decays by 1 per second, ours that of the
     vessels alone, as the formula has it. The noise counts each frequency's real and imaginary part once.
 
-    A target costs an eigendecomposition of its weights' Gram matrix, whose size is the number of regions and inputs.
+    With all connections and inputs one eigendecomposition of the Gram matrix of regions and inputs serves all targets;
+    with some left out each target costs one.
 
     References
     ----------
@@ -176,26 +212,16 @@ def regression_dcm(
     gram = columns @ jnp.swapaxes(columns, -1, -2)
     cross = wanted @ jnp.swapaxes(columns, -1, -2)
     power = jnp.square(wanted).sum(-1)
-    mean, deviation = _prior(n_regions, n_inputs)
+    mean, precision = (jnp.asarray(part, series.dtype) for part in _prior(n_regions, n_inputs))
     measured = (~constant[..., 0]).astype(series.dtype)
-
-    def of_target(scan: tuple[Array, ...], target: Array) -> tuple[Array, ...]:
-        gram, cross, power, measured = scan
-        here = allowed[target]
-        scale = jnp.asarray(deviation, series.dtype)[target]
-        scaled = scale * here * measured[target]
-        regression = _Regression(
-            gram=gram * scaled[:, None] * scaled,
-            cross=cross[target] * scaled,
-            power=power[target] * measured[target],
-            count=count * measured[target],
-            prior_mean=jnp.asarray(mean / deviation, series.dtype)[target],
-        )
-        found, spread, *others = _posterior(regression, shape, rate, max_iterations)
-        return jnp.where(here, found * scale, 0.0), jnp.where(here, spread * scale, 0.0), *others
+    alike = connections is None and input_connections is None
 
     def of_scan(scan: tuple[Array, ...]) -> tuple[Array, ...]:
-        return jax.lax.map(lambda target: of_target(scan, target), jnp.arange(n_regions))
+        gram, cross, power, measured = scan
+        learnt = allowed * measured[:, None] * jnp.concatenate([measured, jnp.ones(n_inputs, series.dtype)])
+        regressions = _Regressions(gram, cross, power * measured, count * measured, learnt, mean, precision)
+        found = _posteriors(alike, shape, rate, max_iterations, regressions)
+        return jnp.where(allowed, found.mean, 0.0), jnp.where(allowed, found.deviation, 0.0), *found[2:6]
 
     lead = rest.shape[:-2]
     parts = (gram, cross, power, measured)
@@ -265,45 +291,137 @@ def _in_frequencies(
 
 
 def _prior(n_regions: int, n_inputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and standard deviations of all weights, [target, source and input]."""
+    """Return means and precisions of all weights, [target, source and input]."""
     own = np.eye(n_regions, dtype=bool)
     nothing, unit = np.zeros((n_regions, n_inputs)), np.ones((n_regions, n_inputs))
-    variance = np.where(own, 1 / (8 * n_regions), 8 / n_regions)
-    return np.concatenate([-0.5 * own, nothing], axis=1), np.concatenate([np.sqrt(variance), unit], axis=1)
+    precision = np.where(own, 8 * n_regions, n_regions / 8)
+    return np.concatenate([-0.5 * own, nothing], axis=1), np.concatenate([precision, unit], axis=1)
 
 
-def _posterior(
-    regression: _Regression, shape: float, rate: float, max_iterations: int
-) -> tuple[Array, Array, Array, Array, Array, Array]:
-    """Return mean and standard deviation of the weights, the noise precision, and the free energies."""
-    quiet = jax.tree.map(jax.lax.stop_gradient, regression)
-    precision, slope, path, n_iterations = _iterated(quiet, shape, rate, max_iterations)
-    updated = _updated(regression, precision, shape, rate)[0]
-    # The value is that of the iterations, the derivative that of the fixed point (implicit function theorem).
-    precision = precision + (updated - jax.lax.stop_gradient(updated)) / (1 - slope)
-    _, mean, covariance, error = _updated(regression, precision, shape, rate)
-    apart = jnp.square(mean - regression.prior_mean).sum() + jnp.trace(covariance) - mean.size
-    stretched = log_determinant(jnp.eye(mean.size, dtype=mean.dtype) + precision * regression.gram)
-    energy = _free_energy(regression.count, precision, error, (apart + stretched) / 2, shape, rate)
-    return mean, jnp.sqrt(jnp.diagonal(covariance)), precision, energy, path, n_iterations
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
+def _posteriors(alike: bool, shape: float, rate: float, max_iterations: int, regressions: _Regressions) -> _Posteriors:
+    """Return the posteriors of all targets; `alike` says that all weights of all targets are to be learnt."""
+    gram, cross, power, count, allowed, prior_mean, prior_precision = regressions
+    # What is not measured is left out of the Gram matrix for all targets alike.
+    present = allowed.max(0)
+    common = jnp.sqrt(1 / prior_precision.min(0)) * present
+
+    def scaled(scale: Array) -> tuple[Array, Array]:
+        values, vectors = jnp.linalg.eigh(gram * scale[:, None] * scale)
+        return jnp.maximum(values, 0.0), vectors
+
+    shared = scaled(common) if alike else None
+
+    def of_target(target: Array) -> tuple[Array, ...]:
+        unit = jnp.sqrt(1 / (prior_precision.min(0) if shared is not None else prior_precision[target]))
+        values, vectors = scaled(unit * allowed[target]) if shared is None else shared
+        measured = (count[target] > 0).astype(gram.dtype)
+        own = vectors[target] if shared is not None else jnp.zeros_like(values)
+        rotated = _Rotated(
+            values=values * measured,
+            cross=(cross[target] * unit * allowed[target]) @ vectors,
+            own=own,
+            stiffness=_STIFFNESS if shared is not None else 0.0,
+            prior_mean=(prior_mean[target] / unit) @ vectors,
+            power=power[target],
+            count=count[target],
+        )
+        precision, energy, path, number = _iterated(rotated, shape, rate, max_iterations)
+        mean, shrunk, along, weight = _rotated_posterior(rotated, precision)
+        variance = jnp.square(vectors) @ shrunk - weight * jnp.square(vectors @ along)
+        slope = _slope(rotated, precision, shape)
+        return unit * (vectors @ mean), unit * jnp.sqrt(variance), precision, energy, path, number, slope
+
+    targets = jnp.arange(cross.shape[0])
+    # Side by side where that takes no more memory than the result.
+    return _Posteriors(*(jax.vmap(of_target)(targets) if alike else jax.lax.map(of_target, targets)))
 
 
-def _updated(regression: _Regression, precision: Array, shape: float, rate: float) -> tuple[Array, Array, Array, Array]:
-    """Return the next precision, and the weights' mean and covariance and half the expected squared error before it."""
-    gram, cross = regression.gram, regression.cross
-    covariance = symmetric_inverse(jnp.eye(cross.size, dtype=cross.dtype) + precision * gram)
-    mean = covariance @ (precision * cross + regression.prior_mean)
-    left = regression.power - 2 * (cross * mean).sum() + mean @ gram @ mean
-    error = (jnp.maximum(left, 0.0) + (gram * covariance).sum()) / 2
-    return (shape + regression.count / 2) / (rate + error), mean, covariance, error
+@_posteriors.defjvp
+def _posteriors_jvp(
+    alike: bool,
+    shape: float,
+    rate: float,
+    max_iterations: int,
+    primals: tuple[_Regressions],
+    tangents: tuple[_Regressions],
+) -> tuple[_Posteriors, _Posteriors]:
+    """Return the posteriors and how they move with the data, by the implicit function theorem at the fixed point."""
+    (regressions,), (moved,) = primals, tangents
+    found = _posteriors(alike, shape, rate, max_iterations, regressions)
+
+    def of_target(target: Array) -> tuple[Array, ...]:
+        here, mean, precision = regressions.allowed[target], found.mean[target], found.precision[target]
+        both = here[:, None] * here
+        gram, cross = regressions.gram * both, regressions.cross[target] * here
+        d_gram, d_cross, d_power = moved.gram * both, moved.cross[target] * here, moved.power[target]
+        covariance = symmetric_inverse(jnp.diag(regressions.prior_precision[target]) + precision * gram)
+        left, d_left = cross - gram @ mean, d_cross - d_gram @ mean
+        around = covariance @ gram @ covariance
+        # Of half the expected squared error: at fixed posterior, then as the weights follow.
+        direct = d_power / 2 - (d_cross * mean).sum() + (mean @ d_gram @ mean + (d_gram * covariance).sum()) / 2
+        d_error = direct - precision * (left * (covariance @ d_left)).sum() - precision / 2 * (around * d_gram).sum()
+        pull = precision**2 / (shape + regressions.count[target] / 2) / (1 - found.slope[target])
+        d_precision = -pull * d_error
+        d_mean = covariance @ (precision * d_left + d_precision * left)
+        d_variance = -precision * ((covariance @ d_gram) * covariance).sum(-1) - d_precision * jnp.diagonal(around)
+        return d_mean, d_variance / (2 * found.deviation[target]), d_precision, -precision * direct
+
+    mean, deviation, precision, energy = jax.lax.map(of_target, jnp.arange(regressions.cross.shape[0]))
+    return found, _Posteriors(
+        mean,
+        deviation,
+        precision,
+        energy,
+        path=jnp.zeros_like(found.path),
+        n_iterations=np.zeros(found.n_iterations.shape, jax.dtypes.float0),  # pyright: ignore[reportArgumentType]
+        slope=jnp.zeros_like(found.slope),
+    )
 
 
-def _free_energy(count: Array, precision: Array, error: Array, divergence: Array, shape: float, rate: float) -> Array:
+def _rotated_posterior(rotated: _Rotated, precision: Array) -> tuple[Array, Array, Array, Array]:
+    """Return the mean, and the covariance as a diagonal less a weighted square of a vector (Sherman-Morrison)."""
+    shrunk = 1 / (1 + precision * rotated.values)
+    along = shrunk * rotated.own
+    weight = rotated.stiffness / (1 + rotated.stiffness * (rotated.own * along).sum())
+    pulled = rotated.prior_mean + rotated.stiffness * (rotated.own * rotated.prior_mean).sum() * rotated.own
+    wanted = precision * rotated.cross + pulled
+    return shrunk * wanted - weight * (along * wanted).sum() * along, shrunk, along, weight
+
+
+def _error(rotated: _Rotated, precision: Array) -> Array:
+    """Return half the expected sum of squares of what the weights leave."""
+    mean, shrunk, along, weight = _rotated_posterior(rotated, precision)
+    left = rotated.power - 2 * (rotated.cross * mean).sum() + (rotated.values * mean**2).sum()
+    spread = (rotated.values * (shrunk - weight * along**2)).sum()
+    return (jnp.maximum(left, 0.0) + spread) / 2
+
+
+def _slope(rotated: _Rotated, precision: Array, shape: float) -> Array:
+    """Return the derivative of the precision's update by the precision."""
+    mean, shrunk, along, weight = _rotated_posterior(rotated, precision)
+    values = rotated.values
+    left = rotated.cross - values * mean
+    moved = shrunk * left - weight * (along * left).sum() * along
+    square = (values * shrunk) ** 2
+    trace = square.sum() - 2 * weight * (values**2 * shrunk * along**2).sum()
+    trace = trace + (weight * (values * along**2).sum()) ** 2
+    return precision**2 / (shape + rotated.count / 2) * ((left * moved).sum() + trace / 2)
+
+
+def _free_energy(rotated: _Rotated, precision: Array, shape: float, rate: float) -> Array:
     """Return the expected log likelihood less the divergences of weights and precision from their priors."""
-    posterior_shape = shape + count / 2
+    mean, shrunk, along, weight = _rotated_posterior(rotated, precision)
+    stiffness, apart = rotated.stiffness, mean - rotated.prior_mean
+    inside = (rotated.own * along).sum()
+    distance = (apart**2).sum() + stiffness * (rotated.own * apart).sum() ** 2
+    spread = (shrunk - 1).sum() - weight * (along**2).sum() + stiffness * inside / (1 + stiffness * inside)
+    volume = jnp.log1p(stiffness * inside) - math.log1p(stiffness) - jnp.log(shrunk).sum()
+    of_weights = (distance + spread + volume) / 2
+    posterior_shape = shape + rotated.count / 2
     posterior_rate = posterior_shape / precision
     log_precision = digamma(posterior_shape) - jnp.log(posterior_rate)
-    likelihood = count * (log_precision - math.log(2 * math.pi)) / 2 - error * precision
+    likelihood = rotated.count * (log_precision - math.log(2 * math.pi)) / 2 - _error(rotated, precision) * precision
     of_precision = (
         (posterior_shape - shape) * digamma(posterior_shape)
         - gammaln(posterior_shape)
@@ -311,37 +429,18 @@ def _free_energy(count: Array, precision: Array, error: Array, divergence: Array
         + shape * (jnp.log(posterior_rate) - math.log(rate))
         + (rate - posterior_rate) * precision
     )
-    return likelihood - divergence - of_precision
+    return likelihood - of_weights - of_precision
 
 
-def _iterated(
-    regression: _Regression, shape: float, rate: float, max_iterations: int
-) -> tuple[Array, Array, Array, Array]:
-    """Return the converged precision, the slope of its update there, the free energies and the number of updates.
-
-    In the eigenvectors of the Gram matrix an update costs a few sums.
-    """
-    gram, cross, power, count, prior_mean = regression
-    values, vectors = jnp.linalg.eigh(gram)
-    values = jnp.maximum(values, 0.0)
-    cross, prior_mean = cross @ vectors, prior_mean @ vectors
-    kind = cross.dtype
-
-    def errors(precision: Array) -> tuple[Array, Array, Array]:
-        shrunk = 1 / (1 + precision * values)
-        mean = shrunk * (precision * cross + prior_mean)
-        left = jnp.maximum(power - 2 * (cross * mean).sum() + (values * mean**2).sum(), 0.0)
-        return (left + (values * shrunk).sum()) / 2, mean, shrunk
-
-    def energy(precision: Array) -> Array:
-        error, mean, shrunk = errors(precision)
-        apart = jnp.square(mean - prior_mean).sum() + (shrunk - 1).sum() - jnp.log(shrunk).sum()
-        return _free_energy(count, precision, error, apart / 2, shape, rate)
+def _iterated(rotated: _Rotated, shape: float, rate: float, max_iterations: int) -> tuple[Array, Array, Array, Array]:
+    """Return the converged precision, the free energy there and on the way, and the number of updates."""
+    kind = rotated.values.dtype
 
     def step(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         _, precision, path, number = state
-        following = (shape + count / 2) / (rate + errors(precision)[0])
-        return precision, following, path.at[number].set(energy(following)), number + 1
+        following = (shape + rotated.count / 2) / (rate + _error(rotated, precision))
+        energy = _free_energy(rotated, following, shape, rate)
+        return precision, following, path.at[number].set(energy), number + 1
 
     def moves(state: tuple[Array, Array, Array, Array]) -> Array:
         before, precision, _, number = state
@@ -351,8 +450,5 @@ def _iterated(
     start = jnp.asarray(shape / rate, kind)
     state = (jnp.zeros((), kind), start, jnp.zeros(max_iterations, kind), jnp.zeros((), int))
     _, precision, path, number = jax.lax.while_loop(moves, step, state)
-    path = jnp.where(jnp.arange(max_iterations) < number, path, path[number - 1])
-    _, mean, shrunk = errors(precision)
-    moved = (values * mean - cross) * shrunk**2 * (cross - values * prior_mean)
-    slope = -(precision**2) / (shape + count / 2) * (moved - (values * shrunk) ** 2 / 2).sum()
-    return precision, slope, path, number
+    last = path[number - 1]
+    return precision, last, jnp.where(jnp.arange(max_iterations) < number, path, last), number
