@@ -222,7 +222,7 @@ def test_schaefer_tables_are_fetched_all_at_once(server, tmp_path, monkeypatch):
 def test_importing_the_package_loads_nothing_heavy():
     program = (
         "import sys, conn.data; "
-        "print([name for name in ('jax', 'torch', 'nilearn', 'pandas', 'pooch', 'requests', "
+        "print([name for name in ('jax', 'torch', 'nilearn', 'nibabel', 'pandas', 'pooch', 'requests', "
         "'typer', 'scipy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
