@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # The modules from which users import. What other modules hold is public only if the package re-exports it.
 PACKAGES = {
-    "conn-data": ("conn.data",),
+    "conn-data": ("conn.data", "conn.data.simulators", "conn.data.splits"),
     "conn-eval": ("conn.eval",),
     "conn-functional": ("conn.functional", "conn.functional.initialise", "conn.functional.layers"),
     "conn-loss": ("conn.loss",),

@@ -141,7 +141,7 @@ def test_the_balloon_model_follows_an_independent_integrator_to_its_steady_state
 
 @pytest.fixture(scope="module")
 def netsim():
-    return sim.simulate_fmri_network(n_subjects=8, noise=0.001)
+    return sim.simulate_fmri_network(n_subjects=6, noise=0.001)
 
 
 def test_partial_correlations_see_the_network_and_full_ones_less(netsim):
