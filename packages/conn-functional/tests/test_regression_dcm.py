@@ -184,6 +184,15 @@ def test_the_free_energy_never_decreases_and_ends_where_it_is_returned(rng):
     np.testing.assert_allclose(short.free_energy, path[:, 1], rtol=1e-9)
 
 
+@pytest.mark.parametrize("n_regions", [1, 3])
+def test_all_connections_by_name_are_those_by_default(n_regions, rng):
+    series = _inputs(rng)[0][:n_regions]
+    by_default = fit(series, repetition_time=TR)
+    by_name = fit(series, repetition_time=TR, connections=np.ones((n_regions, n_regions), bool))
+    for one, other in zip(by_default[:6], by_name[:6], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
 def test_a_network_made_in_frequencies_is_recovered_within_its_deviations(rng):
     network = _network(rng, 20, 0.15)
     n_frames = 1000

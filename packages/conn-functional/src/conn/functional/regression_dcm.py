@@ -189,7 +189,10 @@ def regression_dcm(
     series = real_series(time_series, check=check)
     n_regions, n_frames = series.shape[-2:]
     interval = positive("repetition_time", repetition_time, "s")
-    shape, rate = positive("noise_shape", noise_shape, ""), positive("noise_rate", noise_rate, "")
+    shape, rate = float(noise_shape), float(noise_rate)
+    for name, value in (("noise_shape", shape), ("noise_rate", rate)):
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be above 0, and is {value:g}")
     if n_frames < 4:
         raise ValueError(f"a regression DCM needs at least four frames, and there are {n_frames}")
     if max_iterations < 1:
@@ -214,7 +217,7 @@ def regression_dcm(
     power = jnp.square(wanted).sum(-1)
     mean, precision = (jnp.asarray(part, series.dtype) for part in _prior(n_regions, n_inputs))
     measured = (~constant[..., 0]).astype(series.dtype)
-    alike = connections is None and input_connections is None
+    alike = connections is None and input_connections is None and n_regions > 1
 
     def of_scan(scan: tuple[Array, ...]) -> tuple[Array, ...]:
         gram, cross, power, measured = scan
@@ -302,26 +305,24 @@ def _prior(n_regions: int, n_inputs: int) -> tuple[np.ndarray, np.ndarray]:
 def _posteriors(alike: bool, shape: float, rate: float, max_iterations: int, regressions: _Regressions) -> _Posteriors:
     """Return the posteriors of all targets; `alike` says that all weights of all targets are to be learnt."""
     gram, cross, power, count, allowed, prior_mean, prior_precision = regressions
-    # What is not measured is left out of the Gram matrix for all targets alike.
-    present = allowed.max(0)
-    common = jnp.sqrt(1 / prior_precision.min(0)) * present
+    # Over targets, the least precision is that of a connection from elsewhere; what was not measured is left out.
+    common = jnp.sqrt(1 / prior_precision.min(0))
 
     def scaled(scale: Array) -> tuple[Array, Array]:
         values, vectors = jnp.linalg.eigh(gram * scale[:, None] * scale)
         return jnp.maximum(values, 0.0), vectors
 
-    shared = scaled(common) if alike else None
+    shared = scaled(common * allowed.max(0)) if alike else None
 
     def of_target(target: Array) -> tuple[Array, ...]:
-        unit = jnp.sqrt(1 / (prior_precision.min(0) if shared is not None else prior_precision[target]))
+        unit = jnp.sqrt(1 / prior_precision[target]) if shared is None else common
         values, vectors = scaled(unit * allowed[target]) if shared is None else shared
         measured = (count[target] > 0).astype(gram.dtype)
-        own = vectors[target] if shared is not None else jnp.zeros_like(values)
         rotated = _Rotated(
             values=values * measured,
             cross=(cross[target] * unit * allowed[target]) @ vectors,
-            own=own,
-            stiffness=_STIFFNESS if shared is not None else 0.0,
+            own=jnp.zeros_like(values) if shared is None else vectors[target],
+            stiffness=0.0 if shared is None else _STIFFNESS,
             prior_mean=(prior_mean[target] / unit) @ vectors,
             power=power[target],
             count=count[target],
