@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 import time
 import warnings
 
@@ -188,6 +189,12 @@ def test_community_folds_find_planted_blocks_and_ignore_negative_weights():
     with pytest.raises(DataError, match=r"each community needs at least 2 regions; too small: 2 \(1\)"):
         community_folds(np.pad(np.kron(np.eye(2), np.ones((3, 3))), (0, 1)))
     with pytest.raises(DataError, match="one community only"):
+        community_folds(np.ones((4, 4)))
+
+
+def test_louvain_folds_without_networkx_name_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    with pytest.raises(ImportError, match=r"conn-data\[communities\]"):
         community_folds(np.ones((4, 4)))
 
 

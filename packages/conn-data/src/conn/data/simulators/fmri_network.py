@@ -194,6 +194,10 @@ def simulate_fmri_network(
         ("weight_sd", weight_sd),
     ):
         real_number(name, value, minimum=0)
+    weight_mean = real_number("weight_mean", weight_mean)
+    low, high = (real_number("weight_range", edge) for edge in weight_range)
+    if low > high:
+        raise DataError(f"weight_range runs backwards: {low:g} to {high:g}")
     n_frames = int(duration / repetition_time + 1e-9)
     if n_frames < 2:
         raise DataError(f"{duration:g} s hold fewer than two frames of {repetition_time:g} s")
@@ -205,7 +209,7 @@ def simulate_fmri_network(
 
     generator = np.random.default_rng(rng)
     drawn = generator.normal(weight_mean, weight_sd, (n_subjects, n_regions, n_regions))
-    weights = np.where(wiring, np.clip(drawn, *weight_range), 0.0)
+    weights = np.where(wiring, np.clip(drawn, low, high), 0.0)
     rates = (weights - np.eye(n_regions)) / neural_lag
     largest = np.linalg.eigvals(rates).real.max(axis=1)
     if largest.max() >= 0:
@@ -241,6 +245,10 @@ def simulate_fmri_network(
     series = clean + noise * generator.standard_normal(clean.shape)
     if high_pass is not None:
         slow = np.fft.rfftfreq(n_frames, repetition_time) < 1 / real_number("high_pass", high_pass, above=0)
+        if slow.all():
+            raise DataError(
+                f"high_pass of {high_pass:g} s leaves nothing at a repetition time of {repetition_time:g} s"
+            )
         series = np.fft.irfft(np.where(slow, 0, np.fft.rfft(series)), n=n_frames)
     return FMRINetworkSimulation(
         time_series=series,

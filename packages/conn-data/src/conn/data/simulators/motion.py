@@ -70,7 +70,7 @@ def motion_traces(
     Raises
     ------
     DataError
-        If a count is below 1 or a number negative.
+        If a count is below 1, a number is negative or the levels run backwards.
 
     Examples
     --------
@@ -80,6 +80,8 @@ def motion_traces(
     """
     shape = (whole_number("n_scans", n_scans), whole_number("n_frames", n_frames))
     low, high = (real_number("levels", level, minimum=0) for level in levels)
+    if low > high:
+        raise DataError(f"levels run backwards: {low:g} to {high:g} mm")
     generator = np.random.default_rng(rng)
     trace = generator.uniform(low, high, (shape[0], 1)) * generator.lognormal(0.0, 0.4, shape)
     spikes = generator.random(shape) < real_number("spike_probability", spike_probability, minimum=0)
@@ -119,7 +121,7 @@ def add_motion(
     Parameters
     ----------
     time_series : array, shape (scan, region, frame)
-        Clean series.
+        Clean series. A constant region gets no artefact.
     coordinates : array, shape (region, 3)
         Millimetres.
     motion : array, shape (scan, frame), optional
