@@ -205,6 +205,10 @@ def homologous_groups(coordinates: ArrayLike, *, tolerance: float = 15.0) -> NDA
     DataError
         If the coordinates have another shape or are not finite.
 
+    See Also
+    --------
+    conn.data.homologues : Pairs as a table, by name or by the best assignment of centroids.
+
     Examples
     --------
     >>> from conn.data.splits import homologous_groups
