@@ -5,6 +5,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ _LARGEST_BYTES = 4 * 1024**3
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
-def parse_npz(raw: bytes, path: str | Path) -> dict[str, NDArray]:
+def parse_npz(raw: bytes, path: str | Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz`` file by name.
 
     Parameters
@@ -50,7 +51,7 @@ def parse_npz(raw: bytes, path: str | Path) -> dict[str, NDArray]:
     return arrays
 
 
-def parse_npy(raw: bytes, path: str | Path) -> NDArray:
+def parse_npy(raw: bytes, path: str | Path) -> NDArray[Any]:
     """Return the array of an ``.npy`` file.
 
     Parameters

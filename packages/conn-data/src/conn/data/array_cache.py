@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ _FORMAT = 1
 class CachedArrays:
     """Arrays made from files, and the SHA-256 of each of these files at that time."""
 
-    arrays: dict[str, NDArray]
+    arrays: dict[str, NDArray[Any]]
     checksums: tuple[str, ...]
 
 
@@ -67,7 +68,7 @@ def load_arrays(folder: Path, files: Sequence[Path], settings: str, *, n_jobs: i
 
 
 def store_arrays(
-    folder: Path, files: Sequence[Path], settings: str, checksums: Sequence[str], arrays: dict[str, NDArray]
+    folder: Path, files: Sequence[Path], settings: str, checksums: Sequence[str], arrays: dict[str, NDArray[Any]]
 ) -> None:
     """Keep arrays that were made from files, in place of older ones made from the same files.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,18 +184,18 @@ def load_hcp_schaefer200(*, data_dir: str | Path | None = None, cache_dir: str |
 
 
 def _stacked(
-    files: LocalSet, names: list[str], arrays: list[dict[str, NDArray]], what: str, shape: tuple[int, ...]
-) -> NDArray:
+    files: LocalSet, names: list[str], arrays: list[dict[str, NDArray[Any]]], what: str, shape: tuple[int, ...]
+) -> NDArray[Any]:
     return np.stack(
         [files.check(one[what], f"{name}.npz", what, shape) for name, one in zip(names, arrays, strict=True)]
     )
 
 
 def _scan_set(
-    series: list[NDArray],
+    series: list[NDArray[Any]],
     scans: list[tuple[str, int]],
     regions: "pd.DataFrame",
-    scan_arrays: dict[str, NDArray],
+    scan_arrays: dict[str, NDArray[Any]],
     provenance: Provenance,
 ) -> ScanSet:
     import pandas as pd

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,10 @@ class LocalSet:
         If neither has the set's folder.
     """
 
+    card: DatasetCard
+    folder: Path
+    origin: str
+
     def __init__(
         self, card: DatasetCard, *, data_dir: str | Path | None = None, cache_dir: str | Path | None = None
     ) -> None:
@@ -88,7 +92,7 @@ class LocalSet:
         self._checksums[path] = hashlib.sha256(raw).hexdigest()
         return raw
 
-    def npz(self, path: str, *names: str) -> dict[str, NDArray]:
+    def npz(self, path: str, *names: str) -> dict[str, NDArray[Any]]:
         """Return the arrays of an ``.npz`` file, which must have those named."""
         arrays = parse_npz(self.read(path), self.folder / path)
         for name in names:
@@ -96,7 +100,7 @@ class LocalSet:
                 raise DataError(f"{self.folder / path} has no array {name!r}")
         return arrays
 
-    def npy(self, path: str) -> NDArray:
+    def npy(self, path: str) -> NDArray[Any]:
         """Return the array of an ``.npy`` file."""
         return parse_npy(self.read(path), self.folder / path)
 
@@ -140,7 +144,7 @@ class LocalSet:
             )
         return pd.DataFrame(columns)
 
-    def check(self, array: NDArray, path: str, what: str, shape: tuple[int | None, ...]) -> NDArray:
+    def check(self, array: NDArray[Any], path: str, what: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
         """Return an array after its shape, type and values were checked; None in `shape` takes any length."""
         where = f"{self.folder / path}, {what}"
         fits = len(array.shape) == len(shape) and all(
@@ -183,7 +187,7 @@ class LocalSet:
         )
 
 
-def chosen(known: Iterable, asked: Iterable | None, what: str) -> list:
+def chosen(known: Iterable[Any], asked: Iterable[Any] | None, what: str) -> list[Any]:
     """Return what was asked for in the order of what there is, or all of it."""
     known = list(known)
     if asked is None:
@@ -197,7 +201,7 @@ def chosen(known: Iterable, asked: Iterable | None, what: str) -> list:
     return [value for value in known if value in wanted]
 
 
-def padded(scans: Sequence[NDArray], *, first: int = 0) -> NDArray[np.float32]:
+def padded(scans: Sequence[NDArray[Any]], *, first: int = 0) -> NDArray[np.float32]:
     """Return arrays of shape (..., frame) as one of shape (scan, ..., frame), filled up with zeros.
 
     `first` frames of zeros come before each, for traces of differences, which are one shorter.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +48,9 @@ class RegionMaps:
     values: NDArray[np.float64]
     map_names: tuple[str, ...]
     regions: "pd.DataFrame"
-    connectomes: Mapping[str, NDArray]
+    connectomes: Mapping[str, NDArray[Any]]
     provenance: Provenance
-    arrays: Mapping[str, NDArray] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "map_names", tuple(self.map_names))

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -384,7 +384,7 @@ class _Packed:
     def _key(run: RunFiles) -> tuple[str, str]:
         return run.subject, f"{run.session:02d}"
 
-    def _read(self, name: str) -> NDArray:
+    def _read(self, name: str) -> NDArray[Any]:
         try:
             # Opened here, since np.load leaves a file open that it cannot make sense of.
             with self._path.open("rb") as stream, np.load(stream, allow_pickle=False) as packed:

@@ -81,7 +81,7 @@ class ScanSet:
     events: "pd.DataFrame | None" = None
     participants: "pd.DataFrame | None" = None
     regions: "pd.DataFrame | None" = None
-    scan_arrays: Mapping[str, NDArray] = field(default_factory=dict)
+    scan_arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     unit: str = "arbitrary"
     motion_measure: str = "relative RMS"
 

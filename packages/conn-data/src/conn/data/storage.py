@@ -144,7 +144,7 @@ def load_scans(path: str | Path) -> ScanSet:
         raise DataError(f"{path} is not a file of save_scans: {error}") from error
 
 
-def _as_text(table: "pd.DataFrame") -> NDArray:
+def _as_text(table: "pd.DataFrame") -> NDArray[Any]:
     """Return a table as JSON, in which floats keep their last bit and missing words are null."""
     columns: dict[str, list] = {}
     for name, column in table.items():
@@ -156,7 +156,7 @@ def _as_text(table: "pd.DataFrame") -> NDArray:
     return np.array(json.dumps(columns))
 
 
-def _from_text(text: NDArray) -> "pd.DataFrame":
+def _from_text(text: NDArray[Any]) -> "pd.DataFrame":
     import pandas as pd
 
     return pd.DataFrame(json.loads(str(text)))

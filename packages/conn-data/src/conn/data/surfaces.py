@@ -151,7 +151,7 @@ class SurfaceSet:
     maps: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
     labels: Mapping[str, VertexLabels]
     provenance: Provenance
-    connectomes: Mapping[str, NDArray] = field(default_factory=dict)
+    connectomes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("surfaces", "maps", "labels", "connectomes"):
@@ -359,7 +359,9 @@ def load_conte69(*, data_dir: str | Path | None = None, cache_dir: str | Path | 
     )
 
 
-def read_cifti_surface(files: LocalSet, path: str) -> tuple[list[tuple[NDArray, NDArray]], list[Mapping[int, str]]]:
+def read_cifti_surface(
+    files: LocalSet, path: str
+) -> tuple[list[tuple[NDArray[Any], NDArray[Any]]], list[Mapping[int, str]]]:
     """Return the maps of a ``.dscalar.nii`` or ``.dlabel.nii`` file on the vertices of both hemispheres.
 
     Values are placed through the file's own list of vertices, never by column: files with and
@@ -396,7 +398,7 @@ def read_cifti_surface(files: LocalSet, path: str) -> tuple[list[tuple[NDArray, 
         if math.prod(image.shape) > len(raw):
             raise DataError(f"{files.folder / path} holds less than the {image.shape} values that its header promises")
         data = np.asarray(image.dataobj, dtype=np.float64)
-    sides: dict[str, NDArray] = {}
+    sides: dict[str, NDArray[Any]] = {}
     for structure, columns, model in axes[1].iter_structures():
         hemisphere = {"CIFTI_STRUCTURE_CORTEX_LEFT": "L", "CIFTI_STRUCTURE_CORTEX_RIGHT": "R"}.get(structure)
         if hemisphere is None:
@@ -440,7 +442,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def _gifti_arrays(files: LocalSet, path: str) -> list[NDArray]:
+def _gifti_arrays(files: LocalSet, path: str) -> list[NDArray[Any]]:
     from nibabel.gifti.gifti import GiftiImage
 
     raw = files.read(path)
