@@ -244,7 +244,7 @@ def toeplitz(row: Float[Tensor, " lag"]) -> Initialiser:
         longest = max(shape[-2:])
         if values.ndim != 1 or not 1 <= values.size <= longest:
             raise ValueError(f"row must hold 1 to {longest} values for the shape {shape}, and has shape {values.shape}")
-        return jnp.broadcast_to(matrix.toeplitz(values, shape=tuple(shape[-2:])), shape)
+        return jnp.broadcast_to(matrix.toeplitz(values, shape=(shape[-2], shape[-1])), shape)
 
     return draw
 
