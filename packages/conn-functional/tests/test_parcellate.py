@@ -104,6 +104,7 @@ def test_labels_their_matrix_and_the_projection_give_the_same_means(rng: np.rand
 def test_rows_stand_in_the_order_asked_for(rng: np.random.Generator) -> None:
     series = rng.normal(size=SERIES)
     np.testing.assert_array_equal(label_matrix(LABELS), HARD)
+    np.testing.assert_allclose(jax.jit(lambda x: parcel_means(x, LABELS))(series), _means(series, LABELS), rtol=1e-12)
     np.testing.assert_array_equal(label_matrix(LABELS, parcels=(9, 3)), HARD[[2, 0]])
     np.testing.assert_allclose(parcel_means(series, LABELS, parcels=(9, 3)), _means(series, LABELS)[[2, 0]], rtol=1e-12)
     assert label_matrix(LABELS, background=3).shape == (3, 8)

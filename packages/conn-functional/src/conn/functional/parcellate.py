@@ -322,9 +322,9 @@ def _labelled(labels: Tensor, parcels: Sequence[int] | None, background: int) ->
     if array.ndim < 1 or array.shape[-1] == 0:
         raise ValueError(f"labels must have shape (..., vertex) with no empty axis, and have shape {array.shape}")
     if parcels is None:
-        if isinstance(array, Tracer):
+        if isinstance(labels, Tracer):
             raise ValueError("give parcels: which labels there are cannot be read from traced labels")
-        found = np.unique(np.asarray(array))
+        found = np.unique(np.asarray(labels))  # as given: under jit, even a NumPy array is traced once it is JAX's
         rows = found[found != background]
     else:
         rows = np.asarray(parcels)
