@@ -121,7 +121,10 @@ class LocalSet:
         import pandas as pd
 
         where = self.folder / path
-        rows = list(csv.reader(io.StringIO(self.text(path)), delimiter=delimiter))
+        try:
+            rows = list(csv.reader(io.StringIO(self.text(path)), delimiter=delimiter))
+        except csv.Error as error:
+            raise DataError(f"{where}: {error}") from error
         header = rows[0] if rows else []
         absent = [name for name in (*numbers, *words) if name not in header]
         if absent:

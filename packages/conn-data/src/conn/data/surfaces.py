@@ -29,6 +29,9 @@ __all__ = [
 
 HEMISPHERES = ("L", "R")
 
+# More than any mesh in use has, and a bound on what a forged header can make us allocate.
+_MOST_VERTICES = 10_000_000
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Surface:
@@ -403,8 +406,11 @@ def read_cifti_surface(
         hemisphere = {"CIFTI_STRUCTURE_CORTEX_LEFT": "L", "CIFTI_STRUCTURE_CORTEX_RIGHT": "R"}.get(structure)
         if hemisphere is None:
             continue
-        sides[hemisphere] = np.full((len(data), axes[1].nvertices[structure]), np.nan)
-        sides[hemisphere][:, cast("BrainModelAxis", model).vertex] = data[:, columns]
+        n_vertices, vertex = axes[1].nvertices[structure], cast("BrainModelAxis", model).vertex
+        if n_vertices > _MOST_VERTICES or (vertex.size and not 0 <= vertex.min() <= vertex.max() < n_vertices):
+            raise DataError(f"{files.folder / path}: a vertex of {structure} lies outside its {n_vertices} vertices")
+        sides[hemisphere] = np.full((len(data), n_vertices), np.nan)
+        sides[hemisphere][:, vertex] = data[:, columns]
     if set(sides) != set(HEMISPHERES):
         raise DataError(f"{files.folder / path} has no cortex of {' and '.join(sorted(set(HEMISPHERES) - set(sides)))}")
     names: list[Mapping[int, str]] = [{}] * len(data)
