@@ -68,6 +68,8 @@ class _Regressions(NamedTuple):
     """1 where there is a weight to be learnt, else 0."""
     prior_mean: Float[Array, "target weight"]
     prior_precision: Float[Array, "target weight"]
+    common: Float[Array, " weight"]
+    """Prior standard deviation of a weight, unless it is the target's own decay."""
 
 
 class _Posteriors(NamedTuple):
@@ -215,14 +217,14 @@ def regression_dcm(
     gram = columns @ jnp.swapaxes(columns, -1, -2)
     cross = wanted @ jnp.swapaxes(columns, -1, -2)
     power = jnp.square(wanted).sum(-1)
-    mean, precision = (jnp.asarray(part, series.dtype) for part in _prior(n_regions, n_inputs))
+    prior = tuple(jnp.asarray(part, series.dtype) for part in _prior(n_regions, n_inputs))
     measured = (~constant[..., 0]).astype(series.dtype)
-    alike = connections is None and input_connections is None and n_regions > 1
+    alike = connections is None and input_connections is None
 
     def of_scan(scan: tuple[Array, ...]) -> tuple[Array, ...]:
         gram, cross, power, measured = scan
         learnt = allowed * measured[:, None] * jnp.concatenate([measured, jnp.ones(n_inputs, series.dtype)])
-        regressions = _Regressions(gram, cross, power * measured, count * measured, learnt, mean, precision)
+        regressions = _Regressions(gram, cross, power * measured, count * measured, learnt, *prior)
         found = _posteriors(alike, shape, rate, max_iterations, regressions)
         return jnp.where(allowed, found.mean, 0.0), jnp.where(allowed, found.deviation, 0.0), *found[2:6]
 
@@ -293,26 +295,25 @@ def _in_frequencies(
     return rows(columns), rows(columns[..., : series.shape[-2], :] * jnp.asarray(factor, kind)), float(twice.sum())
 
 
-def _prior(n_regions: int, n_inputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and precisions of all weights, [target, source and input]."""
+def _prior(n_regions: int, n_inputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means and precisions of all weights, [target, source and input], and the deviations of most targets'."""
     own = np.eye(n_regions, dtype=bool)
     nothing, unit = np.zeros((n_regions, n_inputs)), np.ones((n_regions, n_inputs))
     precision = np.where(own, 8 * n_regions, n_regions / 8)
-    return np.concatenate([-0.5 * own, nothing], axis=1), np.concatenate([precision, unit], axis=1)
+    common = np.concatenate([np.full(n_regions, np.sqrt(8 / n_regions)), np.ones(n_inputs)])
+    return np.concatenate([-0.5 * own, nothing], axis=1), np.concatenate([precision, unit], axis=1), common
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
 def _posteriors(alike: bool, shape: float, rate: float, max_iterations: int, regressions: _Regressions) -> _Posteriors:
     """Return the posteriors of all targets; `alike` says that all weights of all targets are to be learnt."""
-    gram, cross, power, count, allowed, prior_mean, prior_precision = regressions
-    # Over targets, the least precision is that of a connection from elsewhere; what was not measured is left out.
-    common = jnp.sqrt(1 / prior_precision.min(0))
+    gram, cross, power, count, allowed, prior_mean, prior_precision, common = regressions
 
     def scaled(scale: Array) -> tuple[Array, Array]:
         values, vectors = jnp.linalg.eigh(gram * scale[:, None] * scale)
         return jnp.maximum(values, 0.0), vectors
 
-    shared = scaled(common * allowed.max(0)) if alike else None
+    shared = scaled(common * allowed.max(0)) if alike else None  # without what was not measured
 
     def of_target(target: Array) -> tuple[Array, ...]:
         unit = jnp.sqrt(1 / prior_precision[target]) if shared is None else common
