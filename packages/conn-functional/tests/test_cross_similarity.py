@@ -1,11 +1,19 @@
 """Cross-shaped filters: their definition, symmetry, reordering, diagonals; refusals."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from op_case import OpCase
 
-from conn.functional import cross_similarity, low_rank_template, sylo
+from conn.functional import (
+    convolve_series,
+    cross_similarity,
+    low_rank_template,
+    recombine,
+    sylo,
+    vertical_compression,
+)
 
 
 def _factors(rng: np.random.Generator):
@@ -113,3 +121,18 @@ def test_a_removed_diagonal_counts_nowhere_even_if_it_holds_nan(rng):
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: cross_similarity(x, jnp.ones((1, 2, 4, 4)), check=True),
+        lambda x: sylo(x, jnp.ones((1, 2, 4, 1)), check=True),
+        lambda x: recombine(x, jnp.ones((1, 2)), check=True),
+        lambda x: vertical_compression(x, jnp.ones((2, 4)), check=True),
+        lambda x: convolve_series(x, jnp.ones((1, 2, 1, 3)), check=True),
+    ],
+)
+def test_nan_is_refused_on_demand_under_jit_too(call):
+    with pytest.raises(eqx.EquinoxRuntimeError, match="holds NaN or infinity"):
+        eqx.filter_jit(call)(jnp.ones((2, 4, 4)).at[0, 1, 2].set(jnp.nan))
