@@ -127,7 +127,7 @@ def train(moving):
         updates, state = optimiser.update(gradient, state)
         return (optax.apply_updates(values, updates), state), found
 
-    (values, _), history = jax.lax.scan(step, (moving, optimiser.init(moving)), length=200)
+    (values, _), history = jax.lax.scan(step, (moving, optimiser.init(moving)), length=300)
     return values, history
 
 
