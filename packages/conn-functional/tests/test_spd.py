@@ -94,6 +94,20 @@ def test_close_eigenvalues_lose_no_digits_of_the_derivative(function, gap):
     np.testing.assert_allclose(tangent[0, 1], slope, rtol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("function", "slope"),
+    [(spd_log, lambda a: np.log(a) / (a - 1)), (lambda m: spd_power(m, -0.5), lambda a: (a**-0.5 - 1) / (a - 1))],
+    ids=["log", "power"],
+)
+def test_eigenvalues_far_apart_have_a_derivative_in_single_precision(function, slope):
+    # Of 1 and a value below the spacing of float32, the relative difference is rounded to -1.
+    tiny = 1e-9
+    matrix = jnp.diag(jnp.array([tiny, 1.0], jnp.float32))
+    across = jnp.array([[0.0, 1.0], [1.0, 0.0]], jnp.float32)
+    _, change = jax.jvp(function, (matrix,), (across,))
+    np.testing.assert_allclose(change, slope(tiny) * np.asarray(across), rtol=1e-5)
+
+
 def test_indefinite_matrices_give_nan_and_are_refused_by_their_smallest_eigenvalue():
     indefinite = jnp.diag(jnp.array([1.0, -0.25]))
     assert bool(jnp.isnan(spd_log(indefinite)).any())

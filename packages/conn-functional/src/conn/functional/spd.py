@@ -296,10 +296,12 @@ def divided_differences(kind: Kind, values: Array) -> Array:
     larger, smaller = jnp.where(defined, larger, 1.0), jnp.where(defined, smaller, 1.0)
     drop = (smaller - larger) / larger  # of the smaller from the larger, in (-1, 0]
     safe = jnp.where(drop < 0, drop, -0.5)
+    # Close eigenvalues need their difference, far ones their ratio: rounding makes the drop of a tiny one -1.
+    fall = jnp.where(drop > -0.5, jnp.log1p(jnp.maximum(safe, -0.5)), jnp.log(smaller / larger))
     if name == "log":
-        quotient = jnp.where(drop < 0, jnp.log1p(safe) / safe, 1.0) / larger
+        quotient = jnp.where(drop < 0, fall / safe, 1.0) / larger
     else:
-        slope = jnp.where(drop < 0, jnp.expm1(exponent * jnp.log1p(safe)) / safe, exponent)
+        slope = jnp.where(drop < 0, jnp.expm1(exponent * fall) / safe, exponent)
         quotient = larger ** (exponent - 1.0) * slope
     return jnp.where(defined, quotient, jnp.nan)
 
