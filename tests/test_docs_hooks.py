@@ -126,30 +126,45 @@ def test_the_page_of_benchmarks_holds_the_last_results_and_keeps_its_text(tmp_pa
         "exception": "",
     }
     memory |= {"temporary_mib": 1.0, "inputs_and_outputs_mib": 2.0}
-    (tmp_path / "some.json").write_text(json.dumps([result(), result(cores=2, ratio=0.5), memory]), encoding="utf-8")
-    bench.write_page(page, tmp_path)
+    (tmp_path / "functional-2-cores.json").write_text(
+        json.dumps([result(), result(cores=2, ratio=0.5), memory]), encoding="utf-8"
+    )
+    bench.write_page(page, tmp_path, ("functional",))
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
     assert text.index("## One core") < text.index("## 2 cores") < text.index("**0.50 (1)**, missed")
     assert "| corr | 1.00 | 2.00 | 0.50 |  |" in text
-    bench.write_page(page, tmp_path)
+    bench.write_page(page, tmp_path, ("functional",))
     assert page.read_text(encoding="utf-8") == text
 
 
 def test_the_page_of_benchmarks_needs_results_and_marks(tmp_path):
     bench = loaded(ROOT / "tests" / "benchmarks" / "run.py")
     page = tmp_path / "page.md"
-    with pytest.raises(SystemExit, match="no results in"):
-        bench.write_page(page, tmp_path)
-    (tmp_path / "some.json").write_text(json.dumps([result()]), encoding="utf-8")
+    with pytest.raises(SystemExit, match="no results of functional"):
+        bench.write_page(page, tmp_path, ("functional",))
+    (tmp_path / "functional-2-cores.json").write_text(json.dumps([result()]), encoding="utf-8")
     page.write_text("no marks", encoding="utf-8")
     with pytest.raises(SystemExit, match="must hold the marks"):
-        bench.write_page(page, tmp_path)
+        bench.write_page(page, tmp_path, ("functional",))
 
 
 def test_the_benchmarks_of_the_documentation_hold_the_marks():
     bench = loaded(ROOT / "tests" / "benchmarks" / "run.py")
-    text = bench.PAGE.read_text(encoding="utf-8")
-    assert (text.count(bench.BEGIN), text.count(bench.END)) == (1, 1)
+    for page in bench.PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert (text.count(bench.BEGIN), text.count(bench.END)) == (1, 1)
+
+
+def test_a_page_of_benchmarks_shows_suites_that_there_are_and_no_others(tmp_path):
+    bench = loaded(ROOT / "tests" / "benchmarks" / "run.py")
+    for suites in bench.PAGES.values():
+        assert all((ROOT / "tests" / "benchmarks" / f"{suite}.py").is_file() for suite in suites)
+    page = tmp_path / "page.md"
+    page.write_text(f"{bench.BEGIN}\n{bench.END}", encoding="utf-8")
+    (tmp_path / "functional.json").write_text(json.dumps([result()]), encoding="utf-8")
+    (tmp_path / "data.json").write_text(json.dumps([result(row="reading")]), encoding="utf-8")
+    bench.write_page(page, tmp_path, ("functional",))
+    assert "reading" not in page.read_text(encoding="utf-8")

@@ -15,7 +15,21 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "benchmarks"
-PAGE = HERE.parents[1] / "docs" / "functional" / "benchmarks.md"
+DOCS = HERE.parents[1] / "docs"
+PAGES = {
+    DOCS / "functional" / "benchmarks.md": (
+        "functional",
+        "temporal",
+        "operators",
+        "memory",
+        "directed",
+        "spd",
+        "geometry",
+    ),
+    DOCS / "data" / "benchmarks.md": ("data", "simulators"),
+}
+"""The pages that show results, and the suites that each one shows."""
+
 BEGIN, END = "<!-- results, written by `hatch run bench --page` -->", "<!-- end of results -->"
 COLUMNS = ("row", "dtype", "peer", "peer_seconds", "seconds", "ratio", "target", "largest_difference", "peak_gib")
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -26,7 +40,9 @@ def main() -> int:
     suites = sorted(path.stem for path in HERE.glob("[!_]*.py") if path.name != Path(__file__).name)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", nargs="?", choices=suites, help="the module of this folder to run")
-    parser.add_argument("--page", action="store_true", help=f"write {PAGE.name} from the results there are")
+    parser.add_argument(
+        "--page", action="store_true", help="write the documentation's pages from the results there are"
+    )
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows of the suite (default: all)")
     parser.add_argument("--cores", type=int, default=1, help="cores that both sides may use (default: 1)")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of measurements (default: 5)")
@@ -34,8 +50,9 @@ def main() -> int:
     if settings.page is (settings.suite is not None):
         parser.error("name a suite to run, or give --page alone")
     if settings.page:
-        write_page(PAGE, BUILD)
-        print(f"written to {PAGE}")
+        for page, shown in PAGES.items():
+            write_page(page, BUILD, shown)
+            print(f"written to {page}")
         return 0
     _restrict(settings.cores)
     module = importlib.import_module(settings.suite)
@@ -53,11 +70,12 @@ def main() -> int:
     return 0
 
 
-def write_page(page: Path, build: Path) -> None:
-    """Write the results in the folder between the marks of the page; what stands around them stays."""
-    paths = sorted(build.glob("*.json"), key=lambda path: path.stat().st_mtime)
+def write_page(page: Path, build: Path, suites: tuple[str, ...]) -> None:
+    """Write the suites' results in the folder between the marks of the page; what stands around them stays."""
+    paths = [path for path in build.glob("*.json") if path.stem.split("-")[0] in suites]
+    paths.sort(key=lambda path: path.stat().st_mtime)
     if not paths:
-        sys.exit(f"there are no results in {build}: run a suite first")
+        sys.exit(f"{build} has no results of {', '.join(suites)}: run one first")
     # A row that two suites have run counts once, as last run.
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path in paths:
@@ -83,7 +101,10 @@ def _sections(results: list[dict[str, Any]]) -> str:
         threads = "one thread" if cores == 1 else f"{cores} threads"
         targets = "" if cores == 1 else " The targets are those of one core."
         pools = f"All thread pools have {threads}{with_jax}.{targets}"
-        sections.append(f"{title}\n\n{pools}\n\n{_markdown([_timed_cells(row) for row in rows])}")
+        cells = [_timed_cells(row) for row in rows]
+        kept = [name for name in cells[0] if any(line[name] for line in cells)]
+        table = _markdown([{name: line[name] for name in kept} for line in cells])
+        sections.append(f"{title}\n\n{pools}\n\n{table}")
     measured = [result for result in results if "temporary_mib" in result]
     if measured:
         text = "What compiled programs ask for beside inputs and outputs, in float32; nothing is run."
@@ -111,6 +132,7 @@ def _timed_cells(result: dict[str, Any]) -> dict[str, str]:
         "difference": f"{result['largest_difference']:.0e}",
         "compiling (s)": f"{result['compilation_seconds']:.1f}" if "compilation_seconds" in result else "",
         "memory": ", peer ".join(f"{size / whole:.2f}" for size in asked) if whole else "",
+        "remark": result.get("remark", ""),
     }
 
 

@@ -39,9 +39,7 @@ COLUMNS = (
     "ratio",
     "target",
     "largest_difference",
-    "peer_error",
-    "eigendecompositions",
-    "peer_eigendecompositions",
+    "remark",
 )
 
 
@@ -134,10 +132,9 @@ def _against(
         "ratio": statistics.median(theirs / own for theirs, own in pairs),
         "target": 3.0,
         "largest_difference": error,
-        "peer_error": peer_error,
-        "eigendecompositions": f"{found['float32']} single, {found['float64']} double",
-        "peer_eigendecompositions": of_peer["float64"],
         "compilation_seconds": compilation,
+        "remark": f"error of the peer {peer_error:.0e}; eigendecompositions {found['float32']} in single and "
+        f"{found['float64']} in double precision, the peer's {of_peer['float64']}",
     }
 
 
