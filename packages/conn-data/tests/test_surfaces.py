@@ -311,7 +311,7 @@ def test_a_bad_dlabel_is_named(tmp_path):
 
 
 def test_a_header_that_promises_a_mesh_without_end_is_refused_before_it_is_made(tmp_path, monkeypatch):
-    monkeypatch.setattr("conn.data.surfaces._MOST_VERTICES", N_VERTICES - 1)
+    monkeypatch.setattr("conn.data.surfaces.MOST_VERTICES", N_VERTICES - 1)
     write_dlabel(tmp_path / "atlas-schaefer2018", wall=True)
     with pytest.raises(DataError, match=r"a vertex of CIFTI_STRUCTURE_CORTEX_LEFT lies outside its 60 vertices"):
         load_schaefer_surface(100, 7, data_dir=tmp_path)

@@ -3,7 +3,19 @@
 from conn.data._version import __version__
 from conn.data.atlas import load_schaefer, region_networks
 from conn.data.catalogue import describe_dataset, list_datasets, load_dataset, verify_dataset
+from conn.data.cifti import CiftiAtlas, RegionSeries, parcellate_cifti, read_dlabel
+from conn.data.confound_expressions import confound_columns
+from conn.data.derivatives import (
+    CONFOUND_STRATEGIES,
+    DerivativeRun,
+    find_derivative_runs,
+    load_confounds,
+    read_relmat,
+    read_timeseries,
+    write_relmat,
+)
 from conn.data.errors import DataError, DataUnavailableError
+from conn.data.hcp import find_hcp_runs, load_hcp, read_hcp_behaviour, read_subject_list
 from conn.data.hcp_samples import load_hcp_aal2, load_hcp_schaefer100, load_hcp_schaefer200
 from conn.data.maps import RegionMaps, load_hcp_schaefer100_group, load_receptor_maps
 from conn.data.msc import fetch_msc, verify_msc
@@ -26,12 +38,17 @@ from conn.data.stimulus import load_eeg_visual, load_haxby2001, load_nitime_even
 from conn.data.storage import load_scans, save_scans
 from conn.data.surfaces import Surface, SurfaceSet, VertexLabels, load_conte69, load_fsaverage5, load_fslr32k
 from conn.data.tables import write_tables
+from conn.data.volumes import parcellate_volume
 
 __all__ = [
+    "CONFOUND_STRATEGIES",
+    "CiftiAtlas",
     "DataError",
     "DataUnavailableError",
+    "DerivativeRun",
     "Provenance",
     "RegionMaps",
+    "RegionSeries",
     "ScanSet",
     "SimulatedCohort",
     "Surface",
@@ -39,16 +56,21 @@ __all__ = [
     "SurfaceSet",
     "VertexLabels",
     "__version__",
+    "confound_columns",
     "describe_dataset",
     "fetch_msc",
+    "find_derivative_runs",
+    "find_hcp_runs",
     "homologues",
     "list_datasets",
+    "load_confounds",
     "load_conte69",
     "load_dataset",
     "load_eeg_visual",
     "load_fsaverage5",
     "load_fslr32k",
     "load_haxby2001",
+    "load_hcp",
     "load_hcp_aal2",
     "load_hcp_schaefer100",
     "load_hcp_schaefer100_group",
@@ -63,15 +85,23 @@ __all__ = [
     "load_schaefer_surface",
     "load_stages_fep",
     "parcel_adjacency",
+    "parcellate_cifti",
+    "parcellate_volume",
     "parcels_to_vertices",
     "parse_sessions",
     "read_1d",
+    "read_dlabel",
+    "read_hcp_behaviour",
     "read_motion",
+    "read_relmat",
+    "read_subject_list",
+    "read_timeseries",
     "region_networks",
     "save_scans",
     "simulate_cohort",
     "verify_dataset",
     "verify_msc",
     "vertices_to_parcels",
+    "write_relmat",
     "write_tables",
 ]

@@ -18,6 +18,7 @@ from conn.data.provenance import Provenance
 
 __all__ = [
     "HEMISPHERES",
+    "MOST_VERTICES",
     "Surface",
     "SurfaceSet",
     "VertexLabels",
@@ -25,12 +26,13 @@ __all__ = [
     "load_fsaverage5",
     "load_fslr32k",
     "read_cifti_surface",
+    "readable",
 ]
 
 HEMISPHERES = ("L", "R")
 
 # More than any mesh in use has, and a bound on what a forged header can make us allocate.
-_MOST_VERTICES = 10_000_000
+MOST_VERTICES = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -393,7 +395,7 @@ def read_cifti_surface(
     from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis
 
     raw = files.read(path)
-    with _readable(files.folder / path):
+    with readable(files.folder / path):
         image = Cifti2Image.from_bytes(raw)
         axes = [image.header.get_axis(place) for place in range(2)] if image.ndim == 2 else []
         if len(axes) != 2 or not isinstance(axes[1], BrainModelAxis):
@@ -407,7 +409,7 @@ def read_cifti_surface(
         if hemisphere is None:
             continue
         n_vertices, vertex = axes[1].nvertices[structure], cast("BrainModelAxis", model).vertex
-        if n_vertices > _MOST_VERTICES or (vertex.size and not 0 <= vertex.min() <= vertex.max() < n_vertices):
+        if n_vertices > MOST_VERTICES or (vertex.size and not 0 <= vertex.min() <= vertex.max() < n_vertices):
             raise DataError(f"{files.folder / path}: a vertex of {structure} lies outside its {n_vertices} vertices")
         sides[hemisphere] = np.full((len(data), n_vertices), np.nan)
         sides[hemisphere][:, vertex] = data[:, columns]
@@ -425,7 +427,7 @@ def _pair(sides: list[Any]) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn whatever nibabel raises for a bad file into one kind of error, and silence what it logs."""
     import zlib
     from xml.parsers.expat import ExpatError
@@ -452,7 +454,7 @@ def _gifti_arrays(files: LocalSet, path: str) -> list[NDArray[Any]]:
     from nibabel.gifti.gifti import GiftiImage
 
     raw = files.read(path)
-    with _readable(files.folder / path):
+    with readable(files.folder / path):
         image = GiftiImage.from_bytes(gzip.decompress(raw) if path.endswith(".gz") else raw)
         return [array.data for array in image.darrays]
 
