@@ -268,9 +268,8 @@ def parcellate_cifti(
         if not finite.all():
             bad = int((~finite).argmax())
             frame = int((~np.isfinite(rows[bad])).argmax())
-            raise DataError(
-                f"{path}, frame {frame}: a vertex or voxel of {models.name[inside[bad]]} is {rows[bad, frame]}"
-            )
+            structure = cast("Any", models.name)[inside[bad]]
+            raise DataError(f"{path}, frame {frame}: a vertex or voxel of {structure} is {rows[bad, frame]}")
         sums = csr_array((np.ones(inside.size), (place[inside], np.arange(inside.size))), (len(total), inside.size))
         total += sums @ rows
     present = np.bincount(place[audible], minlength=atlas.n_regions)
