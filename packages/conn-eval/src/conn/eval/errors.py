@@ -46,9 +46,10 @@ def import_extra(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        library = module.partition(".")[0]
+        # Our own packages share their first name.
+        library = module if module.startswith("conn.") else module.partition(".")[0]
         # A module missing deep inside an installed library is a broken library, not a missing extra.
-        if error.name is not None and error.name.partition(".")[0] != library:
+        if error.name is not None and not f"{error.name}.".startswith(f"{library}."):
             raise
         raise MissingExtraError(
             f'{library} is not installed; `pip install "conn-eval[{extra}]"` brings it',
