@@ -264,14 +264,14 @@ def _refuse(array: Array, wrong: Array, message: str) -> Array:
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _function(kind: Kind, matrix: Array) -> Array:
     values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
-    return _composed(vectors, _values(kind, values))
+    return composed(vectors, _values(kind, values))
 
 
 @_function.defjvp
 def _function_jvp(kind: Kind, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (matrix,), (direction,) = primals, tangents
     values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
-    return _composed(vectors, _values(kind, values)), turned(vectors, divided_differences(kind, values), direction)
+    return composed(vectors, _values(kind, values)), turned(vectors, divided_differences(kind, values), direction)
 
 
 def _values(kind: Kind, values: Array) -> Array:
@@ -310,7 +310,7 @@ def divided_differences(kind: Kind, values: Array) -> Array:
 def _floored(matrix: Array, floor: Array) -> Array:
     values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
     enough = (values[..., 0] >= floor)[..., None, None]
-    return jnp.where(enough, matrix, _composed(vectors, jnp.maximum(values, floor[..., None])))
+    return jnp.where(enough, matrix, composed(vectors, jnp.maximum(values, floor[..., None])))
 
 
 @_floored.defjvp
@@ -327,7 +327,8 @@ def _floored_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) ->
     return _floored(matrix, floor), turned(vectors, jnp.where(mixed, share, both), direction)
 
 
-def _composed(vectors: Array, values: Array) -> Array:
+def composed(vectors: Array, values: Array) -> Array:
+    """Return the symmetric matrix with these eigenvectors and eigenvalues."""
     return symmetrised((vectors * values[..., None, :]) @ jnp.swapaxes(vectors, -1, -2))
 
 

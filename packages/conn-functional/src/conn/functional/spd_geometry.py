@@ -11,6 +11,7 @@ With :math:`\|\cdot\|` the Frobenius norm, and :math:`\log`, :math:`A^{1/2}` fun
   :math:`(\operatorname{tr} A + \operatorname{tr} B - 2 \operatorname{tr} (A^{1/2} B A^{1/2})^{1/2})^{1/2}`
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
@@ -22,6 +23,7 @@ from conn.functional._inverse import symmetric_inverse
 from conn.functional._moments import root_or_zero
 from conn.functional.engine import Tensor, _to_jax_array
 from conn.functional.spd import (
+    composed,
     definite,
     divided_differences,
     same_size,
@@ -341,36 +343,60 @@ def _geometric_mean(stack: Array, shares: Array, limit: float, max_steps: int) -
     r"""Return the Karcher mean: found nearly by iteration, then by one step of Newton's, whose derivative is exact.
 
     The step solves :math:`H X = \sum_i w_i \log W_i` with the matrices :math:`W_i` whitened by the nearly found mean;
-    it squares what error is left, and with :math:`H` held constant its derivative is that of the equation. Most of the
-    way is gone in single precision, which also suffices for the step, itself small: only the logarithm must be right.
+    it squares what error is left, and with :math:`H` held constant its derivative is that of the equation. Single
+    precision suffices for the step, itself small: only the logarithm must be right.
     """
     near = _karcher(*jax.lax.stop_gradient((stack, shares)), limit**0.5, max_steps)
     root, whitener = _roots(near.mean)
-    values, vectors, few_shares = (_single(part) for part in (near.values, near.vectors, shares))
+    pull = _known_pull(near.log, shares, _between(whitener, stack), near.values, near.vectors)
+    weights = jax.lax.stop_gradient(shares)
+    step = _newton(_single(pull), *map(_single, (weights, near.values, near.vectors)), limit, max_steps)
+    return symmetrised(root @ spd_exp(symmetrised(step).astype(root.dtype)) @ root)
+
+
+def _newton(pull: Array, shares: Array, values: Array, vectors: Array, limit: float, max_steps: int) -> Array:
+    """Return the step whose image under the curvature of all whitened matrices together is the pull."""
     curvature = _curvature(values)
 
-    def hessian(step: Array) -> Array:
-        return _average(jax.lax.stop_gradient(few_shares), turned(vectors, curvature, step[..., None, :, :]))
+    def summed(term: Callable[..., Array], *parts: Array) -> Array:
+        """Return the weighted sum over the matrices, one after the other."""
 
-    pull = _average(shares, _known_log(_between(whitener, stack), near.values, near.vectors))
-    step, _ = jax.scipy.sparse.linalg.cg(hessian, _single(pull), tol=max(limit**0.5 / 10, 1e-5), maxiter=max_steps)
-    return symmetrised(root @ spd_exp(symmetrised(step).astype(root.dtype)) @ root)
+        def add(total: Array, terms: tuple[Array, ...]) -> tuple[Array, None]:
+            weight, *others = terms
+            return total + weight[..., None, None] * term(*others), None
+
+        moved = [jnp.moveaxis(part, shares.ndim - 1, 0) for part in (shares, *parts)]
+        return jax.lax.scan(add, jnp.zeros_like(pull), tuple(moved))[0]
+
+    def hessian(step: Array) -> Array:
+        return summed(lambda q, quotients: turned(q, quotients, step), vectors, curvature)
+
+    # The curvature of a pair of eigenvalues is about the sum of two numbers, one an eigenvalue: in the eigenvectors of
+    # the mean matrix of these the whole is about diagonal.
+    single = curvature.mean(-1)
+    halves = single - single.mean(-1, keepdims=True) / 2
+    sizes, axes = jnp.linalg.eigh(summed(composed, vectors, halves), symmetrize_input=False)
+    likely = 1 / jnp.maximum(sizes[..., :, None] + sizes[..., None, :], 1.0)
+    precondition = partial(turned, axes, likely)
+    tolerance = max(limit**0.5 / 10, 1e-5)
+    start = precondition(jax.lax.stop_gradient(pull))
+    return jax.scipy.sparse.linalg.cg(hessian, pull, start, tol=tolerance, maxiter=max_steps, M=precondition)[0]
 
 
 def _karcher(stack: Array, shares: Array, limit: float, max_steps: int) -> _Pull:
     """Return where the mean logarithm of the whitened matrices is below the limit, or NaN.
 
-    The start is the Kullback mean; the first step is as long as the mean curvature allows, the others as long as what
-    the last one did to the logarithm allows (Barzilai & Borwein), and no shorter than what is safe whatever the start.
+    In double precision the start is the mean in single precision, where there is one. In single precision it is the
+    Kullback mean; the first step is as long as the mean curvature allows, the others as long as what the last one did
+    to the logarithm allows (Barzilai & Borwein), and no shorter than what is safe whatever the start.
     """
 
     def pulled(mean: Array, last: Array | None = None, length: Array | None = None) -> _Pull:
         values, vectors = jnp.linalg.eigh(_between(_roots(mean)[1], stack), symmetrize_input=False)
         logs = jnp.log(values)
-        log = symmetrised(_average(shares, (vectors * logs[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)))
-        likely = 1 / (shares * _curvature(values).mean((-2, -1))).sum(-1)
+        log = _average(shares, composed(vectors, logs))
         if last is None or length is None:
-            return _Pull(mean, values, vectors, log, likely)
+            return _Pull(mean, values, vectors, log, 1 / (shares * _curvature(_single(values)).mean((-2, -1))).sum(-1))
         # The curvature of each term lies between 1 and a bound, which gives a length that is safe.
         spread = (logs[..., -1] - logs[..., 0]) / 2
         bound = jnp.where(spread > 1e-3, spread / jnp.tanh(jnp.maximum(spread, 1e-3)), 1.0)
@@ -389,15 +415,12 @@ def _karcher(stack: Array, shares: Array, limit: float, max_steps: int) -> _Pull
         at, steps = state
         return (steps < max_steps) & (at.size > limit).any()
 
+    arithmetic = _average(shares, stack)
     if stack.dtype == jnp.float64:
-        few = _single(stack), _single(shares)
-        rough = _karcher(*few, max(limit, 3e-5), max_steps).mean.astype(stack.dtype)
-        usable = jnp.isfinite(rough).all((-2, -1), keepdims=True)
-        start = jnp.where(usable, rough, _average(shares, stack))
+        rough = _geometric_mean(_single(stack), _single(shares), limit, max_steps).astype(stack.dtype)
     else:
-        arithmetic = _average(shares, stack)
-        start = _halfway(arithmetic, symmetric_inverse(_average(shares, symmetric_inverse(stack))))
-        start = jnp.where(jnp.isfinite(start).all((-2, -1), keepdims=True), start, arithmetic)
+        rough = _halfway(arithmetic, symmetric_inverse(_average(shares, symmetric_inverse(stack))))
+    start = jnp.where(jnp.isfinite(rough).all((-2, -1), keepdims=True), rough, arithmetic)
     found, _ = jax.lax.while_loop(unfinished, advance, (pulled(start), jnp.array(0)))
     return found._replace(mean=jnp.where((found.size <= limit)[..., None, None], found.mean, jnp.nan))
 
@@ -412,16 +435,17 @@ def _curvature(values: Array) -> Array:
 
 
 @jax.custom_jvp
-def _known_log(matrix: Array, values: Array, vectors: Array) -> Array:
-    """Return the logarithm of a matrix whose eigenvalues and eigenvectors are known."""
-    return symmetrised((vectors * jnp.log(values)[..., None, :]) @ jnp.swapaxes(vectors, -1, -2))
+def _known_pull(log: Array, shares: Array, stack: Array, values: Array, vectors: Array) -> Array:
+    """Return the mean logarithm of matrices, which is known as their eigenvalues and eigenvectors are."""
+    return log
 
 
-@_known_log.defjvp
-def _known_log_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-    matrix, values, vectors = primals
-    change = turned(vectors, divided_differences(("log", 0.0), values), tangents[0])
-    return _known_log(matrix, values, vectors), change
+@_known_pull.defjvp
+def _known_pull_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    log, shares, _, values, vectors = primals
+    _, by_share, by_matrix, _, _ = tangents
+    of_matrices = turned(vectors, divided_differences(("log", 0.0), values), by_matrix)
+    return log, _average(shares, of_matrices) + _average(by_share, composed(vectors, jnp.log(values)))
 
 
 def _halfway(first: Array, second: Array) -> Array:
@@ -471,10 +495,7 @@ def _bures_wasserstein_mean(stack: Array, shares: Array, limit: float, max_steps
 def _roots(matrix: Array) -> tuple[Array, Array]:
     """Return the square root and its inverse."""
     values, vectors = jnp.linalg.eigh(matrix, symmetrize_input=False)
-    root, inverse = (
-        symmetrised((vectors * scale[..., None, :]) @ jnp.swapaxes(vectors, -1, -2))
-        for scale in (jnp.sqrt(values), 1 / jnp.sqrt(values))
-    )
+    root, inverse = (symmetrised(composed(vectors, scale)) for scale in (jnp.sqrt(values), 1 / jnp.sqrt(values)))
     return root, inverse
 
 
@@ -484,7 +505,8 @@ def _between(outer: Array, stack: Array) -> Array:
 
 
 def _average(shares: Array, stack: Array) -> Array:
-    return (shares[..., None, None] * stack).sum(-3)
+    """Return the weighted mean; XLA must not merge the sum with a product before it, which takes four times as long."""
+    return (shares[..., None, None] * jax.lax.optimization_barrier(stack)).sum(-3)
 
 
 def _shares(weight: Tensor | None, stack: Array) -> Array:
@@ -495,7 +517,8 @@ def _shares(weight: Tensor | None, stack: Array) -> Array:
         raise ValueError(
             f"weight must have one value for each of the {stack.shape[-3]} matrices, and has shape {weights.shape}"
         )
-    return weights / weights.sum(-1, keepdims=True)
+    lead = jnp.broadcast_shapes(weights.shape[:-1], stack.shape[:-3])
+    return jnp.broadcast_to(weights / weights.sum(-1, keepdims=True), (*lead, stack.shape[-3]))
 
 
 def _checked(matrix: Tensor, metric: Metric, check: bool, name: str) -> Array:
