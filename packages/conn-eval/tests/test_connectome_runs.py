@@ -264,3 +264,43 @@ def test_qc_fc_leaves_out_what_is_missing_and_refuses_what_it_cannot_judge():
             qc_fc(*arguments)
     with pytest.raises(ValueError, match="coordinates has shape"):
         qc_fc(matrices, motion, coordinates=np.zeros((2, 3)))
+
+
+@pytest.mark.filterwarnings("ignore:pixdim")
+def test_images_of_fmriprep_are_parcellated_with_an_atlas_file(tmp_path):
+    import nibabel
+    from nibabel.cifti2 import cifti2_axes as axes
+
+    rng = np.random.default_rng(1)
+    func = tmp_path / "tree" / "sub-01" / "ses-a" / "func"
+    func.mkdir(parents=True)
+    sides = [axes.BrainModelAxis.from_mask(np.ones(20, bool), name=name) for name in ("CortexLeft", "CortexRight")]
+    model = sides[0] + sides[1]
+    numbers = np.repeat([1, 2, 3, 4], 10)
+    values = (500 + rng.normal(size=(60, 4))[:, numbers - 1] + 0.1 * rng.normal(size=(60, 40))).astype(np.float32)
+    stem = func / "sub-01_ses-a_task-rest"
+    nibabel.Cifti2Image(values, header=(axes.SeriesAxis(0, 2.0, 60), model)).to_filename(
+        f"{stem}_space-fsLR_den-91k_bold.dtseries.nii"
+    )
+    table = {number: (f"r{number}", (1, 0, 0, 1)) for number in range(1, 5)} | {0: ("???", (0, 0, 0, 0))}
+    atlas = tmp_path / "four.dlabel.nii"
+    header = (axes.LabelAxis(["parcels"], [table]), model)
+    nibabel.Cifti2Image(numbers[None].astype(np.float32), header=header).to_filename(atlas)
+    confounds = {name: rng.normal(size=60) for name in ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")}
+    confounds |= {"cosine00": np.cos(np.pi * np.arange(60) / 60), "framewise_displacement": np.full(60, 0.1)}
+    write_table(func / f"{stem.name}_desc-confounds_timeseries.tsv", confounds)
+    settings = ConnectomeSettings(atlas=str(atlas), confounds="motion6", fd_threshold=0.5, minimum_minutes=1.0)
+    tables = write_connectomes(tmp_path / "tree", tmp_path / "out", settings)
+    (row,) = tables["runs"].to_dict("records")
+    assert row["relmat"] == ("sub-01/ses-a/func/sub-01_ses-a_task-rest_atlas-four_stat-pearsoncorrelation_relmat.tsv")
+    assert row["n_confounds"] == 7
+    assert row["median_tsnr"] == pytest.approx(500, rel=0.3)
+    found = read_relmat(tmp_path / "out" / row["relmat"])
+    assert list(found.index) == ["r1", "r2", "r3", "r4"]
+    time = np.arange(60)
+    design = np.column_stack([np.ones(60), time, *list(confounds.values())[:7]])
+    series = values @ np.eye(4)[numbers - 1] / 10
+    left = series - design @ np.linalg.lstsq(design, series, rcond=None)[0]
+    np.testing.assert_allclose(found, np.corrcoef(left.T), atol=1e-6)
+    with pytest.raises(DataError, match="no series of atlas 'four'"):
+        write_connectomes(tmp_path / "tree", tmp_path / "other", ConnectomeSettings(atlas="four"))
