@@ -145,6 +145,31 @@ def test_truncated_files_are_refused_by_name(tmp_path, kept):
         parcellate_cifti(short, atlas)
 
 
+# What nibabel warns of in a damaged header, and numpy of numbers read from one.
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_headers_with_damaged_bytes_are_read_or_refused_and_nothing_else(tmp_path):
+    model = models(voxels=4)
+    path = tmp_path / "damaged.nii"
+    labels = write_labels(tmp_path / "a.dlabel.nii", model, np.concatenate([numbers(), [21, 21, 0, 0]]))
+    atlas = read_dlabel(labels)
+    series = write_series(tmp_path / "x.dtseries.nii", model, np.hstack([truth(), np.ones((N_FRAMES, 4), np.float32)]))
+    rng = np.random.default_rng(0)
+    refused = 0
+    for source, read in ((series, lambda: parcellate_cifti(path, atlas)), (labels, lambda: read_dlabel(path))):
+        whole = source.read_bytes()
+        for _ in range(60):
+            damaged = bytearray(whole)
+            for place in rng.integers(0, min(len(whole), 6000), rng.integers(1, 6)):
+                damaged[place] = rng.integers(0, 256)
+            path.write_bytes(damaged)
+            try:
+                read()
+            except DataError as error:
+                refused += 1
+                assert "damaged.nii" in str(error)  # noqa: PT017
+    assert refused > 20
+
+
 def test_an_atlas_that_contradicts_itself_is_refused():
     sides = {"CIFTI_STRUCTURE_CORTEX_LEFT": np.array([0, 1, -1])}
     with pytest.raises(DataError, match="'a' is used twice"):

@@ -299,10 +299,11 @@ def _open(path: Path) -> "tuple[Cifti2Image, BrainModelAxis]":
         if path.stat().st_size < promised:
             raise DataError(f"{path} is truncated: {path.stat().st_size} bytes, its header promises {promised}")
     for structure, columns in _structures(axis):
-        n_vertices = axis.nvertices.get(structure)
-        if n_vertices is None:
+        if structure not in axis.nvertices:
             continue
-        vertex = axis.vertex[columns]
+        n_vertices, vertex = axis.nvertices[structure], axis.vertex[columns]
+        if not isinstance(n_vertices, (int, np.integer)) or n_vertices < 1:
+            raise DataError(f"{path}: {structure} has {n_vertices} vertices")
         if n_vertices > MOST_VERTICES or (vertex.size and not 0 <= vertex.min() <= vertex.max() < n_vertices):
             raise DataError(f"{path}: a vertex of {structure} lies outside its {n_vertices} vertices")
     return image, axis

@@ -432,6 +432,7 @@ def readable(path: Path) -> Iterator[None]:
     import zlib
     from xml.parsers.expat import ExpatError
 
+    from nibabel.cifti2.cifti2 import Cifti2HeaderError
     from nibabel.filebasedimages import ImageFileError
     from nibabel.imageglobals import LoggingOutputSuppressor
     from nibabel.spatialimages import HeaderDataError
@@ -444,8 +445,8 @@ def readable(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except (
-        ImageFileError, HeaderDataError, WrapStructError, ExpatError, zlib.error, OSError, EOFError, ValueError,
-        KeyError, IndexError, TypeError, AttributeError, AssertionError, MemoryError, OverflowError,
+        Cifti2HeaderError, ImageFileError, HeaderDataError, WrapStructError, ExpatError, zlib.error, OSError, EOFError,
+        ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, MemoryError, OverflowError,
     ) as error:  # fmt: skip
         raise DataError(f"{path} cannot be read: {error}") from error
 
