@@ -13,7 +13,7 @@ With :math:`\|\cdot\|` the Frobenius norm, and :math:`\log`, :math:`A^{1/2}` fun
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -354,33 +354,56 @@ def _geometric_mean(stack: Array, shares: Array, limit: float, max_steps: int) -
     return symmetrised(root @ spd_exp(symmetrised(step).astype(root.dtype)) @ root)
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(4, 5))
 def _newton(pull: Array, shares: Array, values: Array, vectors: Array, limit: float, max_steps: int) -> Array:
-    """Return the step whose image under the curvature of all whitened matrices together is the pull."""
+    """Return the step whose image under the curvature of all whitened matrices together is the pull.
+
+    It is as exact as the mean must be, which a small pull makes easy; the derivative has a precision of its own.
+    """
+    size = jnp.sqrt(_inner(pull, pull) / pull.shape[-1]).max()
+    return _solved(pull, shares, values, vectors, jnp.clip(limit / size, 1e-5, 0.1), max_steps)
+
+
+@_newton.defjvp
+def _newton_jvp(
+    limit: float, max_steps: int, primals: tuple[Array, ...], tangents: tuple[Array, ...]
+) -> tuple[Array, Array]:
+    pull, shares, values, vectors = primals
+    step = _newton(pull, shares, values, vectors, limit, max_steps)
+    return step, _solved(tangents[0], shares, values, vectors, 1e-5, max_steps)
+
+
+def _solved(pull: Array, shares: Array, values: Array, vectors: Array, tolerance: Any, max_steps: int) -> Array:
     curvature = _curvature(values)
 
-    def summed(term: Callable[..., Array], *parts: Array) -> Array:
-        """Return the weighted sum over the matrices, one after the other."""
-
-        def add(total: Array, terms: tuple[Array, ...]) -> tuple[Array, None]:
-            weight, *others = terms
-            return total + weight[..., None, None] * term(*others), None
-
-        moved = [jnp.moveaxis(part, shares.ndim - 1, 0) for part in (shares, *parts)]
-        return jax.lax.scan(add, jnp.zeros_like(pull), tuple(moved))[0]
-
     def hessian(step: Array) -> Array:
-        return summed(lambda q, quotients: turned(q, quotients, step), vectors, curvature)
+        return _summed(lambda q, quotients: turned(q, quotients, step), shares, vectors, curvature)
 
     # The curvature of a pair of eigenvalues is about the sum of two numbers, one an eigenvalue: in the eigenvectors of
     # the mean matrix of these the whole is about diagonal.
     single = curvature.mean(-1)
     halves = single - single.mean(-1, keepdims=True) / 2
-    sizes, axes = jnp.linalg.eigh(summed(composed, vectors, halves), symmetrize_input=False)
+    sizes, axes = jnp.linalg.eigh(_summed(composed, shares, vectors, halves), symmetrize_input=False)
     likely = 1 / jnp.maximum(sizes[..., :, None] + sizes[..., None, :], 1.0)
     precondition = partial(turned, axes, likely)
-    tolerance = max(limit**0.5 / 10, 1e-5)
-    start = precondition(jax.lax.stop_gradient(pull))
-    return jax.scipy.sparse.linalg.cg(hessian, pull, start, tol=tolerance, maxiter=max_steps, M=precondition)[0]
+
+    def solve(operator: Callable[[Array], Array], wanted: Array) -> Array:
+        start = precondition(wanted)
+        return jax.scipy.sparse.linalg.cg(operator, wanted, start, tol=tolerance, maxiter=max_steps, M=precondition)[0]
+
+    return jax.lax.custom_linear_solve(hessian, pull, solve, symmetric=True)
+
+
+def _summed(term: Callable[..., Array], shares: Array, *parts: Array) -> Array:
+    """Return the weighted sum of a function of each matrix, one after the other, which is faster than all at once."""
+    moved = [jnp.moveaxis(part, shares.ndim - 1, 0) for part in (shares, *parts)]
+    like = jax.eval_shape(term, *[part[0] for part in moved[1:]])
+
+    def add(total: Array, terms: list[Array]) -> tuple[Array, None]:
+        weight, *others = terms
+        return total + weight[..., None, None] * term(*others), None
+
+    return jax.lax.scan(add, jnp.zeros(like.shape, like.dtype), moved)[0]
 
 
 def _karcher(stack: Array, shares: Array, limit: float, max_steps: int) -> _Pull:
@@ -394,7 +417,7 @@ def _karcher(stack: Array, shares: Array, limit: float, max_steps: int) -> _Pull
     def pulled(mean: Array, last: Array | None = None, length: Array | None = None) -> _Pull:
         values, vectors = jnp.linalg.eigh(_between(_roots(mean)[1], stack), symmetrize_input=False)
         logs = jnp.log(values)
-        log = _average(shares, composed(vectors, logs))
+        log = _summed(composed, shares, vectors, logs)
         if last is None or length is None:
             return _Pull(mean, values, vectors, log, 1 / (shares * _curvature(_single(values)).mean((-2, -1))).sum(-1))
         # The curvature of each term lies between 1 and a bound, which gives a length that is safe.
