@@ -18,6 +18,7 @@ from conn.data.errors import DataError, DataUnavailableError
 from conn.data.hcp import find_hcp_runs, load_hcp, read_hcp_behaviour, read_subject_list
 from conn.data.hcp_samples import load_hcp_aal2, load_hcp_schaefer100, load_hcp_schaefer200
 from conn.data.maps import RegionMaps, load_hcp_schaefer100_group, load_receptor_maps
+from conn.data.missing_expression import fill_expression, incomplete_regions
 from conn.data.msc import fetch_msc, verify_msc
 from conn.data.pain import load_pain_task, load_rpn_pain_rest
 from conn.data.parcellation import (
@@ -31,6 +32,8 @@ from conn.data.parcellation import (
 from conn.data.provenance import Provenance
 from conn.data.psychosis import load_stages_fep
 from conn.data.readers import read_1d, read_motion
+from conn.data.region_dataset import RegionDataset, assemble_regions, load_region_dataset, save_region_dataset
+from conn.data.region_tables import read_connectome, read_expression, read_region_table
 from conn.data.scans import ScanSet
 from conn.data.selection import parse_sessions
 from conn.data.simulate import SimulatedCohort, simulate_cohort
@@ -47,6 +50,7 @@ __all__ = [
     "DataUnavailableError",
     "DerivativeRun",
     "Provenance",
+    "RegionDataset",
     "RegionMaps",
     "RegionSeries",
     "ScanSet",
@@ -56,12 +60,15 @@ __all__ = [
     "SurfaceSet",
     "VertexLabels",
     "__version__",
+    "assemble_regions",
     "confound_columns",
     "describe_dataset",
     "fetch_msc",
+    "fill_expression",
     "find_derivative_runs",
     "find_hcp_runs",
     "homologues",
+    "incomplete_regions",
     "list_datasets",
     "load_confounds",
     "load_conte69",
@@ -79,6 +86,7 @@ __all__ = [
     "load_nitime_rest",
     "load_pain_task",
     "load_receptor_maps",
+    "load_region_dataset",
     "load_rpn_pain_rest",
     "load_scans",
     "load_schaefer",
@@ -90,13 +98,17 @@ __all__ = [
     "parcels_to_vertices",
     "parse_sessions",
     "read_1d",
+    "read_connectome",
     "read_dlabel",
+    "read_expression",
     "read_hcp_behaviour",
     "read_motion",
+    "read_region_table",
     "read_relmat",
     "read_subject_list",
     "read_timeseries",
     "region_networks",
+    "save_region_dataset",
     "save_scans",
     "simulate_cohort",
     "verify_dataset",

@@ -10,7 +10,7 @@ from conn.data.errors import DataError
 
 __all__ = ["ORIGINS", "Provenance", "sha256_of_file"]
 
-ORIGINS = ("CONN_DATA_DIR", "cache", "network", "simulated")
+ORIGINS = ("CONN_DATA_DIR", "cache", "network", "simulated", "files")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,9 @@ class Provenance:
         Terms, in words.
     citation : str
         What a paper should cite.
-    origin : {"CONN_DATA_DIR", "cache", "network", "simulated"}
+    origin : {"CONN_DATA_DIR", "cache", "network", "simulated", "files"}
         Where the bytes lay when they were read. A folder given as ``data_dir`` counts as
-        ``"CONN_DATA_DIR"``.
+        ``"CONN_DATA_DIR"``; ``"files"`` are tables and files that the user named one by one.
     checksums : mapping of str to str, default empty
         Path inside the data set to SHA-256 (64 hexadecimal digits) of each file read.
     notes : tuple of str, default ()
@@ -40,7 +40,7 @@ class Provenance:
     Raises
     ------
     DataError
-        If `origin` is not one of the four, or a checksum is not 64 hexadecimal digits.
+        If `origin` is not one of these, or a checksum is not 64 hexadecimal digits.
     """
 
     dataset: str

@@ -7,8 +7,9 @@ import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from conn.data.simulate import SimulatedCohort
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_scans", "save_scans"]
+__all__ = ["load_scans", "save_scans", "table_as_text", "table_from_text", "write_whole"]
 
 _TRUTH = ("communities", "activity")
 _TABLES = ("events", "participants", "regions")
@@ -65,28 +66,15 @@ def save_scans(scans: ScanSet, path: str | Path) -> Path:
         arrays[f"table_{column}"] = scans.table[column].to_numpy(dtype=kind)
     others = [column for column in scans.table.columns if column not in _COLUMNS]
     if others:
-        arrays["table_others"] = _as_text(scans.table.reindex(columns=others))
+        arrays["table_others"] = table_as_text(scans.table.reindex(columns=others))
     for name in _TABLES:
         table = getattr(scans, name)
         if table is not None:
-            arrays[name] = _as_text(table)
+            arrays[name] = table_as_text(table)
     arrays |= {f"scan_{name}": array for name, array in scans.scan_arrays.items()}
     if isinstance(scans, SimulatedCohort):
         arrays |= {name: getattr(scans, name) for name in _TRUTH}
-    partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        partial = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
-            np.savez(stream, **arrays)
-        partial.chmod(0o644)
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+    write_whole(path, lambda stream: np.savez(stream, **arrays))
     return path
 
 
@@ -129,10 +117,10 @@ def load_scans(path: str | Path) -> ScanSet:
                 name.removeprefix("scan_"): array for name, array in arrays.items() if name.startswith("scan_")
             },
         }
-        fields |= {name: _from_text(arrays[name]) for name in _TABLES if name in arrays}
+        fields |= {name: table_from_text(arrays[name]) for name in _TABLES if name in arrays}
         fields |= {name: str(arrays[name]) for name in ("unit", "motion_measure") if name in arrays}
         if "table_others" in arrays:
-            fields["table"] = fields["table"].join(_from_text(arrays["table_others"]))
+            fields["table"] = fields["table"].join(table_from_text(arrays["table_others"]))
         if "communities" in arrays:
             return SimulatedCohort(**fields, **{name: arrays[name] for name in _TRUTH})
         return ScanSet(**fields)
@@ -144,7 +132,38 @@ def load_scans(path: str | Path) -> ScanSet:
         raise DataError(f"{path} is not a file of save_scans: {error}") from error
 
 
-def _as_text(table: "pd.DataFrame") -> NDArray[Any]:
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file under a temporary name beside it, and rename it when it is whole.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; replaced if it exists. Its folder is made.
+    write : callable
+        Gets the open binary stream.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    """
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        partial = Path(name)
+        with os.fdopen(descriptor, "wb") as stream:
+            write(stream)
+        partial.chmod(0o644)
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def table_as_text(table: "pd.DataFrame") -> NDArray[Any]:
     """Return a table as JSON, in which floats keep their last bit and missing words are null."""
     columns: dict[str, list] = {}
     for name, column in table.items():
@@ -156,7 +175,8 @@ def _as_text(table: "pd.DataFrame") -> NDArray[Any]:
     return np.array(json.dumps(columns))
 
 
-def _from_text(text: NDArray[Any]) -> "pd.DataFrame":
+def table_from_text(text: NDArray[Any]) -> "pd.DataFrame":
+    """Return the table that `table_as_text` wrote."""
     import pandas as pd
 
     return pd.DataFrame(json.loads(str(text)))
