@@ -1,4 +1,4 @@
-"""What all tests of conn.functional share: double precision, a generator, and the record of the op matrix."""
+"""What all tests of conn.functional share: precision, quick compiling, a generator, the record of the op matrix."""
 
 import os
 import sys
@@ -21,6 +21,15 @@ def double_precision() -> Iterator[None]:
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_optimisations() -> Iterator[None]:
+    """Compile without LLVM's optimisations: most programs here run once or twice on small arrays, and it is a third."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

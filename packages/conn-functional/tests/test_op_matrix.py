@@ -73,15 +73,6 @@ DIFFERENTIABLE = [key for key in TRACED if CASES[key].not_differentiable is None
 WITH_REFERENCE = [key for key, case in CASES.items() if case.reference is not None]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def compiled_fast(double_precision: None) -> Iterator[None]:
-    """Compile what runs once or twice on small arrays without LLVM's optimisations, which are most of the time here."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.fixture
 def tried(request: pytest.FixtureRequest, op_cells: op_record.Cells, op_matrix_writer: Callable) -> Iterator[Callable]:
     """Return the function that notes a check as passed; checks that were begun and not passed have failed."""
