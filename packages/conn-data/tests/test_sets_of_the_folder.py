@@ -8,12 +8,16 @@ import pytest
 from scipy.stats import gamma, spearmanr
 
 from conn.data import (
+    DataError,
+    fill_expression,
     homologues,
     load_conte69,
     load_dataset,
     load_eeg_visual,
     load_fsaverage5,
     load_fslr32k,
+    load_gene_expression_ahba,
+    load_geneex2conn_connectomes,
     load_haxby2001,
     load_hcp_aal2,
     load_hcp_schaefer100,
@@ -266,3 +270,54 @@ def test_seventeen_networks_stand_in_another_order_than_seven(needs):
         assert seventeen.regions["network"].nunique() == 17
         assert not np.array_equal(seven.left, seventeen.left)
         np.testing.assert_array_equal(seven.left < 0, seventeen.left < 0)
+
+
+def test_alike_expression_goes_with_connection(needs):
+    needs("gene-expression-ahba")
+    data = load_gene_expression_ahba()
+    assert (data.n_regions, len(data.genes), data.incomplete) == (114, 810, ())
+    assert data.regions["structure"].tolist() == ["cortex"] * 100 + ["subcortex"] * 14
+    assert np.isfinite(data.coordinates[:100]).all()
+    upper = np.triu_indices(100, 1)
+    alike = np.corrcoef(data.expression[:100])[upper]
+    assert np.corrcoef(alike, data.connectome[:100, :100][upper])[0, 1] == pytest.approx(0.29, abs=0.02)
+
+
+def test_regions_without_samples_are_named_and_mirroring_beats_the_mean(needs):
+    needs("gene-expression-ahba")
+    with pytest.raises(DataError, match="expression is missing in 49 regions: 7Networks_LH"):
+        load_gene_expression_ahba(400)
+    data = load_gene_expression_ahba(400, missing_expression="keep")
+    assert sum(label.startswith("7Networks_RH") for label in data.incomplete) == 46
+    filled = load_gene_expression_ahba(400, missing_expression="mirror_interpolate")
+    known = np.isfinite(data.expression)
+    np.testing.assert_array_equal(filled.expression[known], data.expression[known])
+    assert filled.incomplete == ()
+    assert any("expression filled (mirror_interpolate): 7Networks_LH" in note for note in filled.provenance.notes)
+    # Of every second region that both hemispheres have the right value is hidden and mirrored.
+    table = data.expression_table().iloc[:400].dropna()
+    regions = data.regions.set_index("label", drop=False).loc[table.index].reset_index(drop=True)
+    pairs = homologues(regions, method="centroid", largest_distance=20.0).iloc[::2]
+    hidden = table.copy()
+    hidden.loc[pairs["right"]] = float("nan")
+    guess = fill_expression(hidden, regions, policy="mirror", pairs=pairs).loc[pairs["right"]]
+    truth = table.loc[pairs["right"]]
+    assert ((guess - truth) ** 2).to_numpy().mean() < 0.8 * ((hidden.mean() - truth) ** 2).to_numpy().mean()
+
+
+def test_connectomes_of_two_studies_agree_when_joined_by_label(needs):
+    needs("geneex2conn-connectomes")
+    needs("gene-expression-ahba")
+    british = load_geneex2conn_connectomes(spins=True)
+    american = load_gene_expression_ahba()
+    shared = [label for label in american.labels if label in british.labels]
+    assert len(shared) == 100
+    upper = np.triu_indices(100, 1)
+    one, two = (data.select(shared).connectome[upper] for data in (british, american))
+    assert np.corrcoef(one, two)[0, 1] == pytest.approx(0.79, abs=0.005)
+    assert (british.regions["hemisphere"] == "B").sum() == 10
+    np.testing.assert_array_equal(british.connectome, british.connectome.T)
+    np.testing.assert_array_equal(np.sort(british.arrays["s456_cortical_spins"][0]), np.arange(400))
+    lemon = load_geneex2conn_connectomes("iPA_183")
+    assert (lemon.regions["structure"] == "subcortex").sum() == 11
+    assert (np.sign(lemon.coordinates[:, 0]) != np.where(lemon.regions["hemisphere"] == "R", 1, -1)).sum() == 2

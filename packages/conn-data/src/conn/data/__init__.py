@@ -15,6 +15,8 @@ from conn.data.derivatives import (
     write_relmat,
 )
 from conn.data.errors import DataError, DataUnavailableError
+from conn.data.gene_expression import load_gene_expression_ahba
+from conn.data.geneex2conn import load_geneex2conn_connectomes
 from conn.data.hcp import find_hcp_runs, load_hcp, read_hcp_behaviour, read_subject_list
 from conn.data.hcp_samples import load_hcp_aal2, load_hcp_schaefer100, load_hcp_schaefer200
 from conn.data.maps import RegionMaps, load_hcp_schaefer100_group, load_receptor_maps
@@ -76,6 +78,8 @@ __all__ = [
     "load_eeg_visual",
     "load_fsaverage5",
     "load_fslr32k",
+    "load_gene_expression_ahba",
+    "load_geneex2conn_connectomes",
     "load_haxby2001",
     "load_hcp",
     "load_hcp_aal2",

@@ -35,7 +35,7 @@ class DatasetCard:
         Terms in words, and what a paper should cite.
     loader : str
         Function of `conn.data`, with the arguments that lead to this set.
-    kind : {"scans", "maps", "surfaces", "regions"}
+    kind : {"scans", "maps", "surfaces", "regions", "connectomes"}
         What the loader returns.
     fetched : bool, default False
         Whether the loader can bring the files from the network; if not, a folder is needed.
@@ -344,6 +344,39 @@ _ALL = (
         loader="load_schaefer_surface",
         files=("*.dlabel.nii", "*.annot"),
         kind="regions",
+    ),
+    DatasetCard(
+        name="gene-expression-ahba",
+        summary="Gene expression of the Allen Human Brain Atlas with HCP group connectomes, Schaefer 100 and 400",
+        holds="100 cortical regions x 810 genes or 400 x 282 (differential stability above 0.6), and 14 subcortical "
+        "regions, values from 0 to 1; functional and structural connectomes of the same regions",
+        folder="gene-expression-ahba",
+        layout="ahba_r0.6_schaefer{100,400}_with_hcp_connectivity.npz (expression (region, gene), genes, regions, fc, "
+        "sc, conn_regions)",
+        source="https://github.com/saratheriver/enigma-extra, https://github.com/MICA-MNI/ENIGMA",
+        version="commits 8c9df6e0 and d66a7ef3",
+        licence="expression: Allen Institute terms (research with citation, not commercial), the repository has no "
+        f"licence file; connectomes: BSD-3-Clause, {_HCP_TERMS}",
+        citation="Hawrylycz et al. 2012, Nature 489:391-399, doi:10.1038/nature11405; Larivière et al. 2021, Nat "
+        "Methods 18:698-700, doi:10.1038/s41592-021-01186-4; Markello et al. 2021, eLife 10:e72129, "
+        "doi:10.7554/eLife.72129",
+        loader="load_gene_expression_ahba",
+        kind="connectomes",
+    ),
+    DatasetCard(
+        name="geneex2conn-connectomes",
+        summary="Group functional connectomes of UK Biobank (4S156) and MPI-LEMON (iPA_183), with regions",
+        holds="156 regions (Schaefer 100 and 56 below the cortex) or 183 regions with shares of lobes; 1000 spins of "
+        "4S456; no expression",
+        folder="geneex2conn-connectomes",
+        layout="UKBB_S156_FC_mu.npy, atlas-4S156Parcels_dseg_reformatted.csv, BHA2_iPA_183_fc_mean.npy, iPA_183.csv, "
+        "peer_null_spins_1000.npz (cortical (spin, 400), subcortical (spin, 56))",
+        source="https://github.com/neuroinfolab/GeneEx2Conn",
+        version="commit 4e929d77",
+        licence="CC BY-NC-SA 4.0; the repository has no licence file",
+        citation="Predicting Functional Brain Connectivity with Context-Aware Deep Neural Networks, NeurIPS 2025",
+        loader="load_geneex2conn_connectomes",
+        kind="connectomes",
     ),
 )
 CARDS: dict[str, DatasetCard] = {card.name: card for card in _ALL}

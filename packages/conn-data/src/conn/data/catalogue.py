@@ -24,8 +24,8 @@ def list_datasets() -> "pd.DataFrame":
     Returns
     -------
     pandas.DataFrame
-        Columns ``name``, ``summary``, ``kind`` (``"scans"``, ``"maps"``, ``"surfaces"`` or
-        ``"regions"``), ``megabytes`` (of the registered files), ``licence``, ``needs`` (``"network or
+        Columns ``name``, ``summary``, ``kind`` (``"scans"``, ``"maps"``, ``"surfaces"``, ``"regions"`` or
+        ``"connectomes"``), ``megabytes`` (of the registered files), ``licence``, ``needs`` (``"network or
         folder"``, or ``"folder"`` for sets that are read from a local folder only) and ``loader``
         (function of `conn.data`).
 
@@ -92,7 +92,7 @@ def load_dataset(name: str, **options: Any) -> Any:
 
     Returns
     -------
-    ScanSet, RegionMaps, SurfaceSet, SurfaceParcellation or pandas.DataFrame
+    ScanSet, RegionMaps, RegionDataset, SurfaceSet, SurfaceParcellation or pandas.DataFrame
         What the loader that `list_datasets` names returns.
 
     Raises

@@ -15,7 +15,15 @@ from conn.data.labels import named, repeated
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["read_connectome", "read_expression", "read_region_table", "read_rows", "read_text", "region_table"]
+__all__ = [
+    "read_connectome",
+    "read_expression",
+    "read_region_table",
+    "read_rows",
+    "read_text",
+    "region_table",
+    "rows_of_text",
+]
 
 _MISSING = {"", "na", "n/a", "nan", "null", "none"}
 _SIDES = {"l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R", "b": "B", "bilateral": "B", "": ""}
@@ -184,16 +192,20 @@ def read_rows(path: str | Path, *, minimum: int = 2) -> list[list[str]]:
     DataError
         If it cannot be read, a line has another length, or there are too few lines.
     """
+    return rows_of_text(read_text(path), path, delimiter="\t" if Path(path).suffix == ".tsv" else ",", minimum=minimum)
+
+
+def rows_of_text(text: str, where: str | Path, *, delimiter: str = ",", minimum: int = 2) -> list[list[str]]:
+    """Return the lines of a table as fields, as `read_rows` does; `where` is the file's name for messages."""
     try:
-        delimiter = "\t" if Path(path).suffix == ".tsv" else ","
-        rows = [row for row in csv.reader(io.StringIO(read_text(path)), delimiter=delimiter) if row]
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
     except csv.Error as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{where}: {error}") from error
     if len(rows) < minimum:
-        raise DataError(f"{path} has {len(rows)} lines, expected at least {minimum}")
+        raise DataError(f"{where} has {len(rows)} lines, expected at least {minimum}")
     for line, row in enumerate(rows, start=1):
         if len(row) != len(rows[0]):
-            raise DataError(f"{path}, line {line}: {len(row)} fields, the first line has {len(rows[0])}")
+            raise DataError(f"{where}, line {line}: {len(row)} fields, the first line has {len(rows[0])}")
     return rows
 
 

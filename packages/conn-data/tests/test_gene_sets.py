@@ -1,0 +1,112 @@
+"""Sets with expression and connectomes, on generated folders: what their loaders read and refuse."""
+
+import numpy as np
+import pytest
+
+from conn.data import DataError, load_gene_expression_ahba, load_geneex2conn_connectomes
+
+SUBCORTICAL = [side + name for side in "LR" for name in ("accumb", "amyg", "caud", "hippo", "pal", "put", "thal")]
+
+
+@pytest.fixture
+def allen(tmp_path):
+    """The folder of the Allen set, and the arrays of its file of 100 regions, to be changed and written again."""
+    folder = tmp_path / "gene-expression-ahba"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    labels = [f"7Networks_{side}H_Vis_{number}" for side in "LR" for number in range(1, 51)] + SUBCORTICAL
+    matrix = rng.random((114, 114))
+    arrays = {
+        "expression": rng.random((114, 3)).astype(np.float32),
+        "genes": np.array(["SST", "PVALB", "VIP"]),
+        "regions": np.array(labels),
+        "fc": matrix + matrix.T,
+        "sc": matrix @ matrix.T,
+        "conn_regions": np.array(labels),
+    }
+
+    def write(**changes):
+        kept = {name: array for name, array in (arrays | changes).items() if array is not None}
+        np.savez(folder / "ahba_r0.6_schaefer100_with_hcp_connectivity.npz", **kept)
+        return {"data_dir": tmp_path}
+
+    return arrays, write
+
+
+def test_expression_and_connectomes_are_joined_by_label_whatever_their_order(allen):
+    arrays, write = allen
+    order = np.random.default_rng(1).permutation(114)
+    where = write(
+        conn_regions=arrays["conn_regions"][order], fc=arrays["fc"][np.ix_(order, order)],
+        sc=arrays["sc"][np.ix_(order, order)],
+    )  # fmt: skip
+    data = load_gene_expression_ahba(**where)
+    np.testing.assert_array_equal(data.connectome, arrays["fc"])
+    np.testing.assert_array_equal(data.connectomes["structural"], arrays["sc"])
+    assert data.regions["hemisphere"].tolist() == ["L"] * 50 + ["R"] * 50 + ["L"] * 7 + ["R"] * 7
+    assert np.isnan(data.coordinates).all()
+    assert any("Schaefer table was not at hand" in note for note in data.provenance.notes)
+
+
+def test_what_is_wrong_with_the_file_is_named(allen):
+    arrays, write = allen
+    renamed = arrays["conn_regions"].copy()
+    renamed[3] = "7Networks_LH_Vis_99"
+    for changes, message in (
+        ({"sc": None}, "has no array 'sc'"),
+        ({"fc": arrays["fc"][:5]}, r"fc has shape \(5, 114\)"),
+        ({"genes": np.arange(3)}, "genes is no list of words"),
+        ({"regions": arrays["regions"][:9]}, "regions has 9 labels, expected 114"),
+        ({"conn_regions": renamed}, "expression lacks 7Networks_LH_Vis_99; connectome lacks 7Networks_LH_Vis_4"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load_gene_expression_ahba(**write(**changes))
+    with pytest.raises(DataError, match="n_regions is 200; there are 100 and 400"):
+        load_gene_expression_ahba(200)
+
+
+@pytest.fixture
+def lemon(tmp_path):
+    """A folder with iPA_183 alone."""
+    folder = tmp_path / "geneex2conn-connectomes"
+    folder.mkdir()
+    np.save(folder / "BHA2_iPA_183_fc_mean.npy", np.full((183, 183), 0.5, dtype=np.float32))
+    lines = ["ROI_number,X_MNI,Y_MNI,Z_MNI,VOL,Frontal_L,Frontal_R,Subcortical_L,Subcortical_R"]
+    lines += [f"{number},1.5,2,3,700,0.1,0.3,0.4,0.2" for number in range(1, 184)]
+    (folder / "iPA_183.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_regions_without_labels_are_named_by_number_and_placed_by_their_shares(lemon):
+    data = load_geneex2conn_connectomes("iPA_183", data_dir=lemon.parent)
+    assert data.labels[:2] == ("iPA_183-001", "iPA_183-002")
+    first = data.regions.iloc[0]
+    assert (first["hemisphere"], first["lobe"], first["structure"]) == ("L", "Subcortical", "subcortex")
+    assert first["right_share"] == 0.5
+    assert data.coordinates[0].tolist() == [1.5, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ROI_number", "number", "line 1: no column ROI_number"),
+        ("\n7,", "\nseven,", "line 8, column id: 'seven' is not a whole number"),
+        ("\n7,", "\n8,", "region iPA_183-008 is named more than once"),
+        ("\n183,1.5,2,3,700,0.1,0.3,0.4,0.2", "", "has 182 regions, expected 183"),
+        ("\n7,1.5,2,3,700,0.1", "\n7,1.5,2,3,700,much", "the share of a lobe is no number"),
+    ],
+)
+def test_what_is_wrong_with_a_table_of_regions_is_named(lemon, old, new, message):
+    path = lemon / "iPA_183.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=message):
+        load_geneex2conn_connectomes("iPA_183", data_dir=lemon.parent)
+
+
+def test_an_unknown_parcellation_or_a_table_without_columns_is_refused(lemon):
+    with pytest.raises(DataError, match="no parcellation 'S200'; there are S156, iPA_183"):
+        load_geneex2conn_connectomes("S200", data_dir=lemon.parent)
+    np.save(lemon / "UKBB_S156_FC_mu.npy", np.eye(156))
+    (lemon / "atlas-4S156Parcels_dseg_reformatted.csv").write_text("label,structure\na,cortex\n")
+    with pytest.raises(DataError, match="line 1: no column label_7network, network_label"):
+        load_geneex2conn_connectomes(data_dir=lemon.parent)
