@@ -16,7 +16,16 @@ from conn.data.derivatives import (
 )
 from conn.data.errors import DataError, DataUnavailableError
 from conn.data.gene_expression import load_gene_expression_ahba
+from conn.data.gene_lists import (
+    GeneList,
+    differential_stability,
+    list_gene_lists,
+    load_gene_list,
+    read_gene_list,
+    stable_genes,
+)
 from conn.data.geneex2conn import load_geneex2conn_connectomes
+from conn.data.genome import genome_order, read_gene_positions
 from conn.data.hcp import find_hcp_runs, load_hcp, read_hcp_behaviour, read_subject_list
 from conn.data.hcp_samples import load_hcp_aal2, load_hcp_schaefer100, load_hcp_schaefer200
 from conn.data.maps import RegionMaps, load_hcp_schaefer100_group, load_receptor_maps
@@ -35,6 +44,7 @@ from conn.data.provenance import Provenance
 from conn.data.psychosis import load_stages_fep
 from conn.data.readers import read_1d, read_motion
 from conn.data.region_dataset import RegionDataset, assemble_regions, load_region_dataset, save_region_dataset
+from conn.data.region_files import assemble_region_files
 from conn.data.region_tables import read_connectome, read_expression, read_region_table
 from conn.data.scans import ScanSet
 from conn.data.selection import parse_sessions
@@ -51,6 +61,7 @@ __all__ = [
     "DataError",
     "DataUnavailableError",
     "DerivativeRun",
+    "GeneList",
     "Provenance",
     "RegionDataset",
     "RegionMaps",
@@ -62,16 +73,20 @@ __all__ = [
     "SurfaceSet",
     "VertexLabels",
     "__version__",
+    "assemble_region_files",
     "assemble_regions",
     "confound_columns",
     "describe_dataset",
+    "differential_stability",
     "fetch_msc",
     "fill_expression",
     "find_derivative_runs",
     "find_hcp_runs",
+    "genome_order",
     "homologues",
     "incomplete_regions",
     "list_datasets",
+    "list_gene_lists",
     "load_confounds",
     "load_conte69",
     "load_dataset",
@@ -79,6 +94,7 @@ __all__ = [
     "load_fsaverage5",
     "load_fslr32k",
     "load_gene_expression_ahba",
+    "load_gene_list",
     "load_geneex2conn_connectomes",
     "load_haxby2001",
     "load_hcp",
@@ -105,6 +121,8 @@ __all__ = [
     "read_connectome",
     "read_dlabel",
     "read_expression",
+    "read_gene_list",
+    "read_gene_positions",
     "read_hcp_behaviour",
     "read_motion",
     "read_region_table",
@@ -115,6 +133,7 @@ __all__ = [
     "save_region_dataset",
     "save_scans",
     "simulate_cohort",
+    "stable_genes",
     "verify_dataset",
     "verify_msc",
     "vertices_to_parcels",

@@ -16,6 +16,8 @@ from conn.data.catalogue import describe_dataset, list_datasets, load_dataset, v
 from conn.data.errors import DataError
 from conn.data.locations import cache_folder
 from conn.data.msc import MSC_URL, fetch_msc
+from conn.data.region_dataset import save_region_dataset
+from conn.data.region_files import assemble_region_files
 from conn.data.scans import ScanSet
 from conn.data.selection import parse_sessions
 from conn.data.storage import load_scans, save_scans
@@ -51,7 +53,7 @@ app: typer.Typer = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="List, describe, fetch, verify and convert data sets for functional connectomics.",
+    help="List, describe, fetch, verify and convert data sets for functional connectomics; assemble your own.",
     epilog="Data are looked for in the folder named by CONN_DATA_DIR, then in the cache "
     "(CONN_CACHE_DIR names another one), then fetched, if the set can be fetched and CONN_OFFLINE is not 1. "
     "A refusal is one line and exit status 2.",
@@ -230,6 +232,76 @@ def _convert(
                 )
         written = save_scans(scans, out) if out.suffix == ".npz" else write_tables(scans, out)
         typer.echo(f"{scans.n_scans} scans written to {written}")
+
+
+@app.command("assemble")
+def _assemble(
+    regions: Annotated[
+        Path,
+        typer.Argument(help="Table of regions: column label; hemisphere, network, x, y, z (MNI, mm) as far as known."),
+    ],
+    connectome: Annotated[
+        Path,
+        typer.Argument(help="Connectome: labels in first line and column, or a square of numbers (also .npy)."),
+    ],
+    out: Annotated[Path, typer.Argument(help="The .npz file to write.")],
+    *,
+    expression: Annotated[
+        Path | None, typer.Option(help="Table of expression: labels in the first column, a gene a column.")
+    ] = None,
+    further: Annotated[
+        list[str] | None, typer.Option(help="Another connectome as name=file, such as structural=sc.csv; repeatable.")
+    ] = None,
+    connectome_labels: Annotated[
+        Path | None, typer.Option(help="Table with column label, in the order of connectomes that have no labels.")
+    ] = None,
+    genes: Annotated[Path | None, typer.Option(help="Keep the genes of this file only, one symbol a line.")] = None,
+    unmatched: Annotated[
+        str, typer.Option(help="Regions that not all tables have: `raise` refuses and names them, `drop`.")
+    ] = "raise",
+    missing_expression: Annotated[
+        str,
+        typer.Option(
+            help="Regions without expression: `raise`, `keep`, `drop`, `mirror`, `interpolate`, `mirror_interpolate`."
+        ),
+    ] = "raise",
+    missing_edges: Annotated[str, typer.Option(help="Regions all of whose edges are NaN: `raise`, `drop`.")] = "raise",
+    name: Annotated[str, typer.Option(help="What the set is to be called.")] = "assembled",
+    source: Annotated[str, typer.Option(help="Where the files come from, kept in the provenance.")] = "unknown",
+    licence: Annotated[str, typer.Option(help="Terms of use, kept in the provenance.")] = "unknown",
+    citation: Annotated[str, typer.Option(help="What a paper should cite, kept in the provenance.")] = "unknown",
+    debug: _Debug = False,
+) -> None:
+    """Join your own tables of regions, connectomes and gene expression by label, into one .npz file.
+
+    Tables are CSV, or tab-separated with the suffix .tsv. Nothing is joined by position: labels that do not match are
+    named, and nothing is written.
+    """
+    with _refusals(debug=debug):
+        data = assemble_region_files(
+            regions,
+            connectome,
+            expression=expression,
+            connectomes=dict(_named_file(text) for text in further or ()),
+            connectome_labels=connectome_labels,
+            genes=genes,
+            unmatched=unmatched,  # pyright: ignore[reportArgumentType]  # assemble_regions checks all three
+            missing_expression=missing_expression,  # pyright: ignore[reportArgumentType]
+            missing_edges=missing_edges,  # pyright: ignore[reportArgumentType]
+            name=name,
+            source=source,
+            licence=licence,
+            citation=citation,
+        )
+        typer.echo(data.describe())
+        typer.echo(f"written    {save_region_dataset(data, out)}")
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, file = text.partition("=")
+    if not (name and equals and file):
+        raise DataError(f"--further {text!r} is not of the form name=file")
+    return name, Path(file)
 
 
 def _names(text: str | None, *, default: tuple[str, ...] | None) -> tuple[str, ...] | None:
