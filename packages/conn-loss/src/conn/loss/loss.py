@@ -1,16 +1,20 @@
 """Losses: a score, a reduction and a strength, under a name."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
+from conn.functional import girvan_newman_null
 from conn.loss.reduction import Reduction, mean_scalarise, vnorm_scalarise
-from conn.loss.score import bimodal_symmetric, modularity, smoothness
+from conn.loss.score import Sign, bimodal_symmetric, modularity, smoothness
 
 __all__ = ["BimodalSymmetricLoss", "Loss", "ModularityLoss", "SmoothnessLoss"]
+
+Strength = float | Array | Callable[[Any], Any]
 
 
 class Loss(eqx.Module):
@@ -18,8 +22,8 @@ class Loss(eqx.Module):
 
     Parameters
     ----------
-    nu : float, default 1
-        Strength.
+    nu : float or callable, default 1
+        Strength, or a schedule: a function of the step that gives the strength (those of optax are such functions).
     name : str, optional
         How the loss is called in a scheme's results; its class's name, without "Loss", by default.
     score : callable
@@ -35,14 +39,14 @@ class Loss(eqx.Module):
     6.0
     """
 
-    nu: float | Array
+    nu: Strength
     name: str = eqx.field(static=True)
     score: Callable[..., Array] = eqx.field(static=True)
     scalarisation: Reduction = eqx.field(static=True)
 
     def __init__(
         self,
-        nu: float | Array = 1.0,
+        nu: Strength = 1.0,
         name: str | None = None,
         *,
         score: Callable[..., Array],
@@ -53,19 +57,64 @@ class Loss(eqx.Module):
         self.score = score
         self.scalarisation = mean_scalarise() if scalarisation is None else scalarisation
 
-    def __call__(self, *arguments: Any, key: jax.Array | None = None, **named: Any) -> Float[Array, ""]:
-        """Return the loss of what the score takes; `key` is for losses that draw, and is ignored by the others."""
-        value = self.scalarisation(self.score(*arguments, **self._settings(), **named))
+    def __call__(
+        self,
+        *arguments: Any,
+        key: jax.Array | None = None,
+        step: int | Array | None = None,
+        scalarisation_weight: Array | None = None,
+        **named: Any,
+    ) -> Float[Array, ""]:
+        """Return the loss of what the score takes.
+
+        Parameters
+        ----------
+        *arguments, **named
+            What the score takes beside the settings of the loss.
+        key : PRNG key, optional
+            For losses that draw; ignored by the others.
+        step : int or array, optional
+            Where a schedule of the strength stands.
+        scalarisation_weight : array, optional
+            The weights of `wmean_scalarise`.
+
+        Raises
+        ------
+        ValueError
+            If more than one number is left, if a schedule has no step, or if weights are absent or too many.
+        """
+        strength = self.strength(step)
+        value = self.scalarisation(self.score(*arguments, **self._settings(key), **named), weight=scalarisation_weight)
         if value.ndim:
             raise ValueError(
                 f"the reduction of loss {self.name!r} leaves an array of shape {value.shape} instead of one number: "
                 "reduce all axes"
             )
-        return self.nu * value
+        return strength * value
 
-    def _settings(self) -> dict[str, Any]:
-        """Return what the score takes beside the model's outputs."""
-        return {}
+    def strength(self, step: int | Array | None = None) -> float | Array:
+        """Return the strength, at a step where it is a schedule.
+
+        Parameters
+        ----------
+        step : int or array, optional
+            The step; a strength that is a number needs none.
+
+        Raises
+        ------
+        ValueError
+            If the strength is a schedule and there is no step.
+        """
+        if not callable(self.nu):
+            return self.nu
+        if step is None:
+            raise ValueError(f"the strength of loss {self.name!r} is a schedule: call the loss with step=")
+        return self.nu(step)
+
+    def _settings(self, key: jax.Array | None) -> dict[str, Any]:
+        """Return what the score takes beside the model's outputs: the fields that a subclass adds."""
+        own = {field.name for field in fields(Loss)}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in own}
 
 
 class ModularityLoss(Loss):
@@ -81,6 +130,10 @@ class ModularityLoss(Loss):
         How the loss is called.
     gamma : float, default 1
         Resolution.
+    null : callable, default `conn.functional.girvan_newman_null`
+        Gives the expected weights; `sign` says which weights count. See `modularity`.
+    sign : {"+", "-", "both"} or None, default "+"
+        Which weights count.
     scalarisation : Reduction, optional
         The mean by default.
 
@@ -93,20 +146,21 @@ class ModularityLoss(Loss):
     """
 
     gamma: float | Array
+    null: Callable[[Array], Array] = eqx.field(static=True)
+    sign: Sign | None = eqx.field(static=True)
 
     def __init__(
         self,
-        nu: float | Array = 1.0,
+        nu: Strength = 1.0,
         name: str | None = None,
         *,
         gamma: float | Array = 1.0,
+        null: Callable[[Array], Array] = girvan_newman_null,
+        sign: Sign | None = "+",
         scalarisation: Reduction | None = None,
     ):
         super().__init__(nu, name, score=modularity, scalarisation=scalarisation)
-        self.gamma = gamma
-
-    def _settings(self) -> dict[str, Any]:
-        return {"gamma": self.gamma}
+        self.gamma, self.null, self.sign = gamma, null, sign
 
 
 class SmoothnessLoss(Loss):
@@ -137,7 +191,7 @@ class SmoothnessLoss(Loss):
 
     def __init__(
         self,
-        nu: float | Array = 1.0,
+        nu: Strength = 1.0,
         name: str | None = None,
         *,
         order: int = 1,
@@ -148,9 +202,6 @@ class SmoothnessLoss(Loss):
             nu, name, score=smoothness, scalarisation=vnorm_scalarise(p=1) if scalarisation is None else scalarisation
         )
         self.order, self.axis = order, axis
-
-    def _settings(self) -> dict[str, Any]:
-        return {"order": self.order, "axis": self.axis}
 
 
 class BimodalSymmetricLoss(Loss):
@@ -178,7 +229,7 @@ class BimodalSymmetricLoss(Loss):
 
     def __init__(
         self,
-        nu: float | Array = 1.0,
+        nu: Strength = 1.0,
         name: str | None = None,
         *,
         modes: tuple[float, float] = (0.0, 1.0),
@@ -187,6 +238,3 @@ class BimodalSymmetricLoss(Loss):
         super().__init__(nu, name, score=bimodal_symmetric, scalarisation=scalarisation)
         low, high = modes
         self.modes = (float(low), float(high))
-
-    def _settings(self) -> dict[str, Any]:
-        return {"modes": self.modes}

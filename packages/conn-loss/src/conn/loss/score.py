@@ -1,12 +1,17 @@
 """Scores: what each loss measures, before it is reduced to a number. Plain functions of arrays."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from conn.functional import relaxed_modularity
+from conn.functional import girvan_newman_null, modularity_matrix, relaxed_modularity
 from conn.functional.engine import Tensor, _to_jax_array
 
 __all__ = ["bimodal_symmetric", "identity", "modularity", "smoothness"]
+
+Sign = Literal["+", "-", "both"]
 
 
 def identity(values: Float[Tensor, "..."]) -> Float[Array, "..."]:
@@ -98,27 +103,45 @@ def bimodal_symmetric(values: Float[Tensor, "..."], *, modes: tuple[float, float
 
 
 def modularity(
-    Q: Float[Tensor, "... region community"], A: Float[Tensor, "... region region"], *, gamma: float | Array = 1.0
+    Q: Float[Tensor, "... region community"],
+    A: Float[Tensor, "... region region"],
+    *,
+    gamma: float | Array = 1.0,
+    null: Callable[[Array], Array] = girvan_newman_null,
+    sign: Sign | None = "+",
 ) -> Float[Array, "..."]:
-    """Return *minus* the modularity of a soft partition: less is better.
+    r"""Return *minus* the modularity of a soft partition: less is better.
 
     Parameters
     ----------
     Q : array, shape (..., region, community)
         Affiliation of each region, rows on the simplex.
     A : array, shape (..., region, region)
-        Weights, of which the positive ones count (the diagonal among them).
+        Weights, the diagonal among them; `sign` says which of them count.
     gamma : float, default 1
         Resolution.
+    null : callable, default `conn.functional.girvan_newman_null`
+        Gives the expected weights from the weights that count: `constant_potts_null` or a `correlation_null` with
+        its frames are others.
+    sign : {"+", "-", "both"} or None, default "+"
+        Keep the positive weights, the absolute values of the negative ones, or both as opponents. None keeps all as
+        they are, which `correlation_null` is made for; since a signed sum may be 0, the result is then divided by the
+        number of pairs :math:`n^2` instead of the sum of the weights.
 
     Returns
     -------
     array, shape (...)
-        -1 or more; 0 for an empty graph.
+        With the default null and sign -1 or more; 0 for an empty graph.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit each other or the sign is unknown.
 
     See Also
     --------
-    conn.functional.relaxed_modularity : The quantity itself, and its errors.
+    conn.functional.relaxed_modularity : The quantity itself.
+    operator_modularity : Without the matrix.
 
     Examples
     --------
@@ -127,4 +150,10 @@ def modularity(
     >>> float(modularity(jnp.kron(jnp.eye(2), jnp.ones((2, 1))), pairs))
     -0.5
     """
-    return -relaxed_modularity(A, Q, gamma=gamma)
+    if sign is not None:
+        return -relaxed_modularity(A, Q, gamma=gamma, null=null, sign=sign)
+    matrix = modularity_matrix(A, gamma=gamma, null=null, sign=None)
+    communities = _to_jax_array(Q)
+    if communities.ndim < 2 or communities.shape[-2] != matrix.shape[-1]:
+        raise ValueError(f"Q must have shape (..., {matrix.shape[-1]}, community), and has shape {communities.shape}")
+    return -jnp.einsum("...ic,...ic->...", communities, matrix @ communities) / float(matrix.shape[-1]) ** 2
