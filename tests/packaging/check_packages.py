@@ -66,12 +66,54 @@ class MissingExtra:
     expected: str
 
 
+_DERIVATIVES = (
+    "import json, pathlib; run = pathlib.Path('sub-01/func/sub-01_task-rest_atlas-x_timeseries.tsv'); "
+    "run.parent.mkdir(parents=True, exist_ok=True); _ = run.write_text('a\\tb\\n' + '1\\t2\\n3\\t1\\n' * 20); "
+    "_ = run.with_suffix('.json').write_text(json.dumps({'RepetitionTime': 2.0})); "
+    "described = {'Name': 'x', 'BIDSVersion': '1.8.0', 'DatasetType': 'derivative'}; "
+    "_ = pathlib.Path('dataset_description.json').write_text(json.dumps(described)); "
+)
 MISSING_EXTRAS = (
     MissingExtra(
         "conn-functional",
         "communities",
         "import numpy; from conn.functional import detect_communities; detect_communities(numpy.eye(2), n_runs=1)",
         "conn-functional[communities]",
+    ),
+    MissingExtra(
+        "conn-functional",
+        "frames",
+        "import numpy; from conn.functional import to_dataframe; to_dataframe(numpy.eye(2), ['region', 'frame'])",
+        "conn-functional[frames]",
+    ),
+    MissingExtra(
+        "conn-data",
+        "communities",
+        "import numpy; from conn.data.splits import community_folds; "
+        "community_folds(numpy.kron(numpy.eye(2), numpy.ones((3, 3))))",
+        "conn-data[communities]",
+    ),
+    MissingExtra(
+        "conn-data",
+        "volumes",
+        "import nibabel, numpy; from conn.data import parcellate_volume; values = numpy.arange(135.0, dtype='f4'); "
+        "nibabel.Nifti1Image(values.reshape(3, 3, 3, 5), numpy.eye(4)).to_filename('run.nii.gz'); "
+        "nibabel.Nifti1Image(numpy.ones((3, 3, 3), 'i2'), numpy.eye(4)).to_filename('atlas.nii.gz'); "
+        "parcellate_volume('run.nii.gz', 'atlas.nii.gz')",
+        "conn-data[volumes]",
+    ),
+    MissingExtra(
+        "conn-data",
+        "bids",
+        _DERIVATIVES + "from conn.data import find_derivative_runs; find_derivative_runs('.', atlas='x')",
+        "conn-data[bids]",
+    ),
+    MissingExtra(
+        "conn-eval",
+        "connectome",
+        _DERIVATIVES + "from conn.eval import ConnectomeSettings, write_connectomes; "
+        "write_connectomes('.', 'out', ConnectomeSettings(atlas='x', minimum_minutes=0.5))",
+        "conn-eval[connectome]",
     ),
     MissingExtra(
         "conn-eval", "report", "from conn.eval import Report; Report('x').write('x.html')", "conn-eval[report]"
