@@ -37,7 +37,16 @@ def as_arrays(dtype):
 
 
 @pytest.fixture(scope="module")
-def measured():
+def compiled_fast():
+    """Compile what runs once or twice on small arrays without LLVM's optimisations, which are most of the time here."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="module")
+def measured(compiled_fast):
     """Values and derivatives in double and single precision, and differences along a random direction."""
     rng = np.random.default_rng(1)
     directions = {name: rng.standard_normal(np.shape(case.arguments[0])) for name, case in CASES.items()}

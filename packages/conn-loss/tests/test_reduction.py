@@ -7,7 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from conn.loss import Reduction, mean_scalarise, sum_scalarise, vnorm_scalarise
+from conn.loss import (
+    Loss,
+    Reduction,
+    identity,
+    max_scalarise,
+    mean_scalarise,
+    meansq_scalarise,
+    selfwmean_scalarise,
+    sum_scalarise,
+    vnorm_scalarise,
+    wmean_scalarise,
+)
 
 matrices = hnp.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32, allow_subnormal=False))
 
@@ -60,3 +71,44 @@ def test_equal_reductions_are_equal_so_that_jit_compiles_once():
     assert mean_scalarise(inner=vnorm_scalarise(p=2)) == mean_scalarise(inner=vnorm_scalarise(p=2))
     assert isinstance(hash(mean_scalarise()), int)
     assert mean_scalarise() != Reduction(mean_scalarise().reduce, axis=0)
+
+
+def test_means_of_squares_maxima_and_weighted_means_agree_with_numpy():
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    weight = np.array([1.0, 0.0, 2.0, 3.0], np.float32)
+    np.testing.assert_allclose(meansq_scalarise(axis=0)(x), (x**2).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(max_scalarise()(x), x.max())
+    average = np.average(x, axis=-1, weights=weight)
+    np.testing.assert_allclose(wmean_scalarise(axis=-1)(x, weight=weight), average, rtol=1e-5)
+    nested = mean_scalarise(inner=wmean_scalarise(axis=-1))
+    np.testing.assert_allclose(nested(x, weight=weight), average.mean(), rtol=1e-5)
+    np.testing.assert_allclose(wmean_scalarise(axis=0)(x.T, weight=weight), average, rtol=1e-5)
+
+
+def test_a_value_without_weight_does_not_count_were_it_nan():
+    assert float(wmean_scalarise()(jnp.array([2.0, jnp.nan]), weight=jnp.array([1.0, 0.0]))) == 2.0
+    loss = Loss(2.0, score=identity, scalarisation=wmean_scalarise())
+    assert float(loss(jnp.array([1.0, 3.0]), scalarisation_weight=jnp.array([3.0, 1.0]))) == 3.0
+
+
+def test_a_self_weighted_mean_lies_between_the_mean_and_the_maximum():
+    x = jnp.array([0.0, 1.0, 5.0])
+    assert float(selfwmean_scalarise(temperature=1e4)(x)) == pytest.approx(2.0, abs=1e-2)
+    assert float(selfwmean_scalarise(temperature=1e-2)(x)) == pytest.approx(5.0)
+    gradients = {g: jax.grad(selfwmean_scalarise(gradient=g))(x) for g in ("value", "weight", "both")}
+    np.testing.assert_allclose(gradients["value"], jax.nn.softmax(x), rtol=1e-6)
+    np.testing.assert_allclose(gradients["both"], gradients["value"] + gradients["weight"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: wmean_scalarise()(jnp.ones(2)), "holds 1 weighted means, and no weights"),
+        (lambda: mean_scalarise()(jnp.ones(2), weight=jnp.ones(2)), "holds 0 weighted means, and weights"),
+        (lambda: selfwmean_scalarise(temperature=0), "differ from 0"),
+        (lambda: selfwmean_scalarise(gradient="none"), 'gradient must be "value"'),
+    ],
+)
+def test_misused_weights_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -13,6 +13,7 @@ from conn.loss import (
     ModularityLoss,
     SmoothnessLoss,
     UnpackingLossArgument,
+    gradient_norms,
     identity,
     mean_scalarise,
     sum_scalarise,
@@ -136,3 +137,35 @@ def test_an_argument_that_is_not_unpacked_is_passed_as_one():
     loss = Loss(score=lambda pair: pair["a"] - pair["b"], scalarisation=sum_scalarise())
     apply = LossApply(loss, apply=lambda out: {"a": out.x, "b": 1.0})
     assert float(apply(LossArgument(x=jnp.array(3.0)))) == 2.0
+
+
+def test_strengths_follow_a_schedule_inside_a_scheme_and_under_jit(outputs):
+    ramp = lambda step: 0.5 * step
+    scheme = LossScheme([LossApply(BimodalSymmetricLoss(nu=ramp), apply=lambda out: out.activity)])
+    fixed = BimodalSymmetricLoss()(outputs.activity)
+    total, meta = jax.jit(lambda step: scheme(outputs, step=step))(4)
+    assert float(total) == pytest.approx(2 * float(fixed))
+    assert float(meta["BimodalSymmetric"].nu) == 2.0
+    with pytest.raises(ValueError, match="'BimodalSymmetric' is a schedule"):
+        scheme(outputs)
+
+
+def test_the_gradient_norm_of_each_term_is_that_of_its_own_gradient(scheme, outputs):
+    norms = jax.jit(lambda out: gradient_norms(scheme, out))(outputs)
+    assert set(norms) == set(scheme.names)
+    for name, norm in norms.items():
+        gradient = jax.grad(lambda out, name=name: scheme(out)[1][name].value)(outputs)
+        alone = np.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(gradient)))
+        assert float(norm) == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_scheme_is_printed_as_a_tree_of_its_strengths(scheme):
+    assert str(scheme).splitlines() == [
+        "LossScheme",
+        "├── Modularity (nu = 2.0)",
+        "├── Size (nu = 0.5)",
+        "└── LossScheme",
+        "    ├── Smoothness (nu = 0.1)",
+        "    └── BimodalSymmetric (nu = 3.0)",
+    ]
+    assert "a schedule" in str(LossScheme([SmoothnessLoss(nu=lambda step: step)]))
