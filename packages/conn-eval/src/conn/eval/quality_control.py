@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from conn.eval.connectomes import connectome_edges
 
@@ -97,6 +96,8 @@ def qc_fc(connectomes: npt.ArrayLike, motion: npt.ArrayLike, *, coordinates: npt
     told = np.isfinite(correlation)
     if not told.any():
         raise ValueError("no edge varies over at least four scans")
+    from scipy import stats  # here, since importing it takes most of a second
+
     p_values = 2 * stats.t.sf(np.abs(statistic[told]), count[told] - 2)
     significant = stats.false_discovery_control(p_values) < 0.05
     return QCFC(
@@ -119,5 +120,7 @@ def _with_distance(correlation: np.ndarray, coordinates: npt.ArrayLike | None, n
     told = np.isfinite(correlation) & np.isfinite(distance)
     if told.sum() < 3:
         return float("nan")
+    from scipy import stats
+
     ranked: Any = stats.spearmanr(correlation[told], distance[told])
     return float(ranked.statistic)
