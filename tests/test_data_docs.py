@@ -21,10 +21,11 @@ def test_the_table_of_data_sets_is_that_of_the_package():
     assert rows == expected
 
 
-@pytest.mark.parametrize("name", ["datasets.md", "atlases.md"])
+@pytest.mark.parametrize("name", ["datasets.md", "atlases.md", "genes.md"])
 def test_examples_run_without_a_data_folder(name, monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("CONN_DATA_DIR", raising=False)
     monkeypatch.setenv("CONN_CACHE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     page = (PAGES / name).read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         exec(compile(block, name, "exec"), {})

@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
-from conn.data import DataError, load_gene_expression_ahba, load_geneex2conn_connectomes
+from conn.data import (
+    DataError,
+    DataUnavailableError,
+    load_gene_expression_ahba,
+    load_geneex2conn_connectomes,
+    read_geneex2conn,
+)
 
 SUBCORTICAL = [side + name for side in "LR" for name in ("accumb", "amyg", "caud", "hippo", "pal", "put", "thal")]
 
@@ -110,3 +117,92 @@ def test_an_unknown_parcellation_or_a_table_without_columns_is_refused(lemon):
     (lemon / "atlas-4S156Parcels_dseg_reformatted.csv").write_text("label,structure\na,cortex\n")
     with pytest.raises(DataError, match="line 1: no column label_7network, network_label"):
         load_geneex2conn_connectomes(data_dir=lemon.parent)
+
+
+def table_of_4s(size):
+    columns = "index,label,network_label,label_7network,id,hemisphere,structure,mni_x,mni_y,mni_z"
+    lines = [columns, *(f"{n},LH_Vis_{n},Vis,7Networks_LH_Vis_{n},{n},L,cortex,{n},2,3" for n in range(1, size))]
+    return "\n".join([*lines, f"{size},Cerebellar_Region1,,Cerebellum,{size},B,subcortex,1,2,3"]) + "\n"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout in the source's layout: every connectome that it may have, with values that tell the rows."""
+    files = {
+        "UKBB/UKBB_S156_FC_mu.csv": 156, "enigma/schaef114_functional_conn.csv": 114,
+        "enigma/schaef114_structural_conn.csv": 114, "BHA2/iPA_183/fc/fc_mean.csv": 183,
+        "BHA2/iPA_391/fc/fc_mean.csv": 391, "HCP1200/4S456_DTI_count.mat": 456,
+    }  # fmt: skip
+    for name, size in files.items():
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.add.outer(np.arange(size), np.arange(size))
+        if path.suffix == ".mat":
+            savemat(path, {"connectivity": values})
+        else:
+            header = ",".join(str(number) for number in range(size)) if "UKBB" in name else ""
+            np.savetxt(path, values, fmt="%d", delimiter=",", header=header, comments="")
+    atlases = tmp_path / "data" / "atlases"
+    atlases.mkdir()
+    for size in (156, 456):
+        (atlases / f"atlas-4S{size}Parcels_dseg_reformatted.csv").write_text(table_of_4s(size))
+    for size in (183, 391):
+        lines = ["ROI_number,X_MNI,Y_MNI,Z_MNI,VOL,Frontal_L,Frontal_R"]
+        lines += [f"{number},1,2,3,700,1,0" for number in range(1, size + 1)]
+        (tmp_path / "data" / "BHA2" / f"iPA_{size}" / f"iPA_{size}.csv").write_text("\n".join(lines))
+    (tmp_path / "data" / "enigma" / "schaef114_regions.txt").write_text("\n".join(f"R{n}" for n in range(114)))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("dataset", "parcellation", "size", "first"),
+    [
+        ("UKBB", "S156", 156, "7Networks_LH_Vis_1"),
+        ("HCP", "S456", 456, "7Networks_LH_Vis_1"),
+        ("HCP", "S100", 114, "R0"),
+        ("BHA2", "iPA_183", 183, "iPA_183-001"),
+        ("BHA2", "iPA_391", 391, "iPA_391-001"),
+    ],
+)
+def test_a_checkout_of_the_source_is_read_in_its_layout(checkout, tmp_path, dataset, parcellation, size, first):
+    data = read_geneex2conn(checkout, dataset, parcellation)
+    assert (data.n_regions, data.labels[0]) == (size, first)
+    np.testing.assert_array_equal(data.connectome, np.add.outer(np.arange(size), np.arange(size)))
+    assert list(data.connectomes) == (["structural"] if parcellation == "S100" else [])
+    assert any("without labels: its order is taken to be" in note for note in data.provenance.notes)
+    path = tmp_path / "expression.csv"
+    path.write_text("label,SST\n" + "".join(f"{label},{place}\n" for place, label in enumerate(data.labels[5:1:-1])))
+    some = read_geneex2conn(checkout, dataset, parcellation, expression=path, unmatched="drop")
+    assert some.labels == data.labels[2:6]
+    assert some.expression[:, 0].tolist() == [3, 2, 1, 0]
+    np.testing.assert_array_equal(some.connectome, data.connectome[2:6, 2:6])
+
+
+def test_what_is_wrong_with_a_checkout_is_named(checkout):
+    with pytest.raises(DataError, match="no connectome of UKBB in S456; there are UKBB S156, HCP S456"):
+        read_geneex2conn(checkout, "UKBB", "S456")
+    matrix = checkout / "data" / "BHA2" / "iPA_183" / "fc" / "fc_mean.csv"
+    whole = matrix.read_text()
+    for body, message in (
+        (whole + whole, r"fc_mean.csv has shape \(366, 183\), expected \(183, 183\)"),
+        (whole[: whole.rindex("364")] + "many\n", "fc_mean.csv, line 183, column 183: 'many' is not a number"),
+    ):
+        matrix.write_text(body)
+        with pytest.raises(DataError, match=message):
+            read_geneex2conn(checkout, "BHA2", "iPA_183")
+    matrix.unlink()
+    with pytest.raises(DataUnavailableError, match=r"fc_mean\.csv is absent"):
+        read_geneex2conn(checkout, "BHA2", "iPA_183")
+    counts = checkout / "data" / "HCP1200" / "4S456_DTI_count.mat"
+    for values, message in (
+        ({"other": np.eye(456)}, "has no variable 'connectivity'"),
+        ({"connectivity": "words"}, "variable 'connectivity' does not hold numbers"),
+        ({"connectivity": np.eye(5)}, r"has shape \(5, 5\), expected \(456, 456\)"),
+    ):
+        savemat(counts, values)
+        with pytest.raises(DataError, match=message):
+            read_geneex2conn(checkout, "HCP", "S456")
+    for body in (b"", b"no MATLAB file" * 20, counts.read_bytes()[:200]):
+        counts.write_bytes(body)
+        with pytest.raises(DataError, match=r"4S456_DTI_count\.mat"):
+            read_geneex2conn(checkout, "HCP", "S456")

@@ -24,7 +24,7 @@ from conn.data.gene_lists import (
     read_gene_list,
     stable_genes,
 )
-from conn.data.geneex2conn import load_geneex2conn_connectomes
+from conn.data.geneex2conn import load_geneex2conn_connectomes, read_geneex2conn
 from conn.data.genome import genome_order, read_gene_positions
 from conn.data.hcp import find_hcp_runs, load_hcp, read_hcp_behaviour, read_subject_list
 from conn.data.hcp_samples import load_hcp_aal2, load_hcp_schaefer100, load_hcp_schaefer200
@@ -123,6 +123,7 @@ __all__ = [
     "read_expression",
     "read_gene_list",
     "read_gene_positions",
+    "read_geneex2conn",
     "read_hcp_behaviour",
     "read_motion",
     "read_region_table",

@@ -1,20 +1,44 @@
 """Group connectomes and tables of regions of the GeneEx2Conn repository."""
 
+import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from conn.data.archives import UNREADABLE
 from conn.data.cards import CARDS
-from conn.data.errors import DataError
+from conn.data.errors import DataError, DataUnavailableError
 from conn.data.local import LocalSet
+from conn.data.provenance import Provenance, sha256_of_file
 from conn.data.region_dataset import RegionDataset, assemble_regions
-from conn.data.region_tables import region_table, rows_of_text
+from conn.data.region_tables import numbers_of_rows, read_expression, read_rows, region_table, rows_of_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_geneex2conn_connectomes", "regions_of_4s", "regions_of_ipa"]
+__all__ = ["load_geneex2conn_connectomes", "read_geneex2conn", "regions_of_4s", "regions_of_ipa"]
 
+# (data set, parcellation): connectome, table of regions, number of regions, kind of connectome.
+_LAYOUT = {
+    ("UKBB", "S156"): (
+        "data/UKBB/UKBB_S156_FC_mu.csv", "data/atlases/atlas-4S156Parcels_dseg_reformatted.csv", 156, "functional",
+    ),
+    ("HCP", "S456"): (
+        "data/HCP1200/4S456_DTI_count.mat", "data/atlases/atlas-4S456Parcels_dseg_reformatted.csv", 456, "structural",
+    ),
+    ("HCP", "S100"): (
+        "data/enigma/schaef114_functional_conn.csv", "data/enigma/schaef114_regions.txt", 114, "functional",
+    ),
+    **{
+        ("BHA2", f"iPA_{size}"): (
+            f"data/BHA2/iPA_{size}/fc/fc_mean.csv", f"data/BHA2/iPA_{size}/iPA_{size}.csv", size, "functional",
+        )
+        for size in (183, 391)
+    },
+}  # fmt: skip
 _SPINS = "peer_null_spins_1000.npz"
 
 
@@ -52,8 +76,6 @@ def load_geneex2conn_connectomes(
     DataUnavailableError
         If the files are not at hand; the message says where to get them.
     """
-    import dataclasses
-
     import pandas as pd
 
     sources = {
@@ -79,6 +101,120 @@ def load_geneex2conn_connectomes(
         None, pd.DataFrame(values, index=labels, columns=labels), regions, provenance=files.provenance()
     )
     return dataclasses.replace(made, arrays=arrays)
+
+
+def read_geneex2conn(
+    folder: str | Path,
+    dataset: Literal["UKBB", "HCP", "BHA2"],
+    parcellation: Literal["S156", "S456", "S100", "iPA_183", "iPA_391"],
+    *,
+    expression: str | Path | None = None,
+    unmatched: Literal["raise", "drop"] = "raise",
+    missing_expression: Literal["raise", "keep", "drop", "mirror", "interpolate", "mirror_interpolate"] = "raise",
+) -> RegionDataset:
+    """Return a connectome with its regions from a checkout of the GeneEx2Conn repository.
+
+    Parameters
+    ----------
+    folder : path
+        The checkout.
+    dataset, parcellation : str
+        ``"UKBB"`` with ``"S156"``; ``"BHA2"`` with ``"iPA_183"`` or ``"iPA_391"``; ``"HCP"`` with ``"S100"`` (114
+        regions, of the ENIGMA Toolbox) or ``"S456"`` (streamline counts: the repository has no other
+        connectome of it).
+    expression : path, default None
+        Table in the form of `read_expression`, with the labels that `regions` of the result has. None: no genes; the
+        repository's own expression files are not read, since their form is not known.
+    unmatched, missing_expression : str
+        As for `assemble_regions`.
+
+    Returns
+    -------
+    RegionDataset
+        ``connectome`` as in the source, streamline counts for S456. S100 has ``connectomes["structural"]`` if the
+        file is there, and neither coordinates nor networks. Regions as of `load_geneex2conn_connectomes`. A matrix
+        whose file has no labels is in the order of the table of regions, as the source has it; a note says so.
+
+    Raises
+    ------
+    DataError
+        If there is no such pair, or a file is not what it should be; the message names it.
+    DataUnavailableError
+        If a file is absent, as most are in a public checkout.
+    """
+    import pandas as pd
+
+    if (dataset, parcellation) not in _LAYOUT:
+        known = ", ".join(" ".join(pair) for pair in _LAYOUT)
+        raise DataError(f"no connectome of {dataset} in {parcellation}; there are {known}")
+    matrix, table, size, kind = _LAYOUT[dataset, parcellation]
+    root = Path(folder)
+    paths = [root / matrix, root / table, *([Path(expression)] if expression is not None else [])]
+    for path in paths:
+        if not path.is_file():
+            raise DataUnavailableError(f"{path} is absent; {CARDS['geneex2conn-connectomes'].source} has the layout")
+    where = str(paths[1])
+    rows = read_rows(paths[1], minimum=1)
+    if parcellation == "S100":
+        regions = region_table(["label"], rows, where)
+    elif parcellation.startswith("iPA"):
+        regions = regions_of_ipa(rows, where, parcellation)
+    else:
+        regions = regions_of_4s(rows, where)
+    if len(regions) != size:
+        raise DataError(f"{where} has {len(regions)} regions, expected {size}")
+    labels = regions["label"].tolist()
+    further = {}
+    structural = root / "data/enigma/schaef114_structural_conn.csv"
+    if parcellation == "S100" and structural.is_file():
+        paths.append(structural)
+        further["structural"] = pd.DataFrame(_square(structural, size), index=labels, columns=labels)
+    return assemble_regions(
+        None if expression is None else read_expression(expression),
+        pd.DataFrame(_square(paths[0], size), index=labels, columns=labels),
+        regions,
+        connectomes=further,
+        unmatched=unmatched,
+        missing_expression=missing_expression,
+        provenance=Provenance(
+            dataset=f"geneex2conn {dataset} {parcellation}",
+            source=CARDS["geneex2conn-connectomes"].source,
+            version="as of the files' checksums",
+            licence=CARDS["geneex2conn-connectomes"].licence,
+            citation=CARDS["geneex2conn-connectomes"].citation,
+            origin="files",
+            checksums={str(path): sha256_of_file(path) for path in paths},
+            notes=(f"{kind} connectome without labels: its order is taken to be that of {paths[1].name}",),
+        ),
+    )
+
+
+def _square(path: Path, size: int) -> NDArray[np.float64]:
+    """Return a matrix of the source: numbers with or without a line of names above, or a MATLAB file."""
+    if path.suffix == ".mat":
+        values = _matlab(path, "connectivity")
+    else:
+        rows = read_rows(path)
+        above = len(rows) - size
+        values = numbers_of_rows(rows[above:], path, first_line=above + 1) if above in (0, 1) else np.array(rows)
+    if values.shape != (size, size):
+        raise DataError(f"{path} has shape {values.shape}, expected ({size}, {size})")
+    return values
+
+
+def _matlab(path: Path, name: str) -> NDArray[np.float64]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        found: dict[str, Any] = loadmat(path, variable_names=[name])
+    except (*UNREADABLE, TypeError, MatReadError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if name not in found:
+        raise DataError(f"{path} has no variable {name!r}")
+    if not isinstance(found[name], np.ndarray) or found[name].dtype.kind not in "fiub":
+        raise DataError(f"{path}, variable {name!r} does not hold numbers")
+    return found[name].astype(np.float64)
 
 
 def regions_of_4s(rows: list[list[str]], where: str) -> "pd.DataFrame":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "numbers_of_rows",
     "read_connectome",
     "read_expression",
     "read_region_table",
@@ -209,6 +210,12 @@ def rows_of_text(text: str, where: str | Path, *, delimiter: str = ",", minimum:
     return rows
 
 
+def numbers_of_rows(rows: list[list[str]], where: str | Path, *, first_line: int = 1) -> NDArray[np.float64]:
+    """Return fields as numbers, NaN where they are empty or say so; `where` is the file's name for messages."""
+    columns = [str(number) for number in range(1, len(rows[0]) + 1)]
+    return np.array([_numbers(row, where, line, columns) for line, row in enumerate(rows, start=first_line)])
+
+
 def _labelled(path: str | Path, what: str) -> "pd.DataFrame":
     import pandas as pd
 
@@ -230,9 +237,7 @@ def _labelled(path: str | Path, what: str) -> "pd.DataFrame":
 
 def _plain(path: str | Path) -> NDArray[np.float64]:
     if Path(path).suffix != ".npy":
-        rows = read_rows(path, minimum=1)
-        columns = [str(number) for number in range(1, len(rows[0]) + 1)]
-        return np.array([_numbers(row, path, line, columns) for line, row in enumerate(rows, start=1)])
+        return numbers_of_rows(read_rows(path, minimum=1), path)
     try:
         values = parse_npy(Path(path).read_bytes(), path)
     except OSError as error:
