@@ -5,16 +5,29 @@ import csv
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, LabelAxis
 from nibabel.gifti import GiftiDataArray, GiftiImage
+from scipy.io import savemat
 
-from conn.data import DataError
+from conn.data import (
+    DataError,
+    assemble_regions,
+    load_region_dataset,
+    read_connectome,
+    read_expression,
+    read_gene_list,
+    read_gene_positions,
+    read_region_table,
+    save_region_dataset,
+)
 from conn.data.archives import parse_npz
 from conn.data.cards import CARDS
 from conn.data.local import LocalSet
+from conn.data.matlab import parse_matlab_matrix
 from conn.data.surfaces import _gifti_arrays, read_cifti_surface
 
 
@@ -101,3 +114,42 @@ def test_a_field_larger_than_any_table_has_is_refused(files):
     (files.folder / "t.tsv").write_text("name\tvalue\n" + "a" * (csv.field_size_limit() + 1) + "\t1\n")
     with pytest.raises(DataError, match=r"t\.tsv: field larger than field limit"):
         files.table("t.tsv", words=("name",), numbers=("value",))
+
+
+TABLE = b"label,hemi,network,id,x,y,z,a\na,L,Vis,1,-1.5,2,3,4\nb,R,,2,n/a,5e-1,6,\n"
+POSITIONS = b"gene,chr,start,end,strand\nSST,chr3,10,20,+\nVIP,6,5,90,-\n"
+
+
+@MANY
+@given(damage())
+def test_tables_of_regions_genes_and_connectomes(tmp_path, damaged):
+    path = tmp_path / "table.csv"
+    path.write_bytes(damaged(TABLE))
+    for read in (read_region_table, read_expression, read_connectome, read_gene_list):
+        with contextlib.suppress(DataError):
+            read(path)
+    path.write_bytes(damaged(POSITIONS))
+    with contextlib.suppress(DataError):
+        read_gene_positions(path)
+
+
+@MANY
+@given(damage())
+def test_sets_of_regions_in_a_file(tmp_path, damaged):
+    path = tmp_path / "set.npz"
+    if not path.exists():
+        names = ["a", "b"]
+        square = pd.DataFrame(np.eye(2), index=names, columns=names)
+        save_region_dataset(assemble_regions(square, square, pd.DataFrame({"label": names})), path)
+    (tmp_path / "damaged.npz").write_bytes(damaged(path.read_bytes()))
+    with contextlib.suppress(DataError):
+        load_region_dataset(tmp_path / "damaged.npz")
+
+
+@MANY
+@given(damage(), st.booleans())
+def test_a_matrix_in_a_matlab_file(damaged, compressed):
+    stream = io.BytesIO()
+    savemat(stream, {"connectivity": np.eye(3)}, do_compression=compressed)
+    with contextlib.suppress(DataError):
+        parse_matlab_matrix(damaged(stream.getvalue()), "x", "connectivity")

@@ -1,5 +1,7 @@
 """Sets with expression and connectomes, on generated folders: what their loaders read and refuse."""
 
+import io
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -11,6 +13,7 @@ from conn.data import (
     load_geneex2conn_connectomes,
     read_geneex2conn,
 )
+from conn.data.matlab import parse_matlab_matrix
 
 SUBCORTICAL = [side + name for side in "LR" for name in ("accumb", "amyg", "caud", "hippo", "pal", "put", "thal")]
 
@@ -196,13 +199,31 @@ def test_what_is_wrong_with_a_checkout_is_named(checkout):
     counts = checkout / "data" / "HCP1200" / "4S456_DTI_count.mat"
     for values, message in (
         ({"other": np.eye(456)}, "has no variable 'connectivity'"),
-        ({"connectivity": "words"}, "variable 'connectivity' does not hold numbers"),
+        ({"connectivity": "words"}, "variable 'connectivity' does not hold real numbers"),
         ({"connectivity": np.eye(5)}, r"has shape \(5, 5\), expected \(456, 456\)"),
     ):
         savemat(counts, values)
         with pytest.raises(DataError, match=message):
             read_geneex2conn(checkout, "HCP", "S456")
-    for body in (b"", b"no MATLAB file" * 20, counts.read_bytes()[:200]):
+    whole = counts.read_bytes()
+    for body, message in (
+        (b"", r"4S456_DTI_count\.mat is no MATLAB file of version 5"),
+        (b"no MATLAB file" * 20, "is no MATLAB file of version 5"),
+        (whole[:160], r"4S456_DTI_count\.mat cannot be read"),
+    ):
         counts.write_bytes(body)
-        with pytest.raises(DataError, match=r"4S456_DTI_count\.mat"):
+        with pytest.raises(DataError, match=message):
             read_geneex2conn(checkout, "HCP", "S456")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i2", "u1", "i8"])
+def test_matlab_files_are_read_as_scipy_writes_them(dtype, compressed):
+    values = np.arange(12).reshape(3, 4).astype(dtype)
+    stream = io.BytesIO()
+    named = {"first": "words", "connectivity": values, "last": np.eye(2) * 1j}
+    savemat(stream, named, do_compression=compressed)
+    np.testing.assert_array_equal(parse_matlab_matrix(stream.getvalue(), "x", "connectivity"), values)
+    for name, message in (("first", "does not hold real numbers"), ("last", "real numbers"), ("none", "no variable")):
+        with pytest.raises(DataError, match=message):
+            parse_matlab_matrix(stream.getvalue(), "x", name)

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from conn.data.errors import DataError
 
-__all__ = ["UNREADABLE", "parse_npy", "parse_npz"]
+__all__ = ["parse_npy", "parse_npz"]
 
 # More than any set here unpacks to, and a bound on what a forged archive can make us allocate.
 _LARGEST_BYTES = 4 * 1024**3
-# What broken files make the libraries raise.
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def parse_npz(raw: bytes, path: str | Path) -> dict[str, NDArray[Any]]:
@@ -47,7 +46,7 @@ def parse_npz(raw: bytes, path: str | Path) -> dict[str, NDArray[Any]]:
                 arrays[name] = parse_npy(archive.read(member), f"{path}, array {name!r}")
     except DataError:
         raise
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     return arrays
 
@@ -76,7 +75,7 @@ def parse_npy(raw: bytes, path: str | Path) -> NDArray[Any]:
         shape, _, dtype = read_header(stream)
     except DataError:
         raise
-    except (*UNREADABLE, SyntaxError, TypeError) as error:
+    except (*_UNREADABLE, SyntaxError, TypeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if dtype.hasobject:
         raise DataError(f"{path} holds Python objects, which are not read")

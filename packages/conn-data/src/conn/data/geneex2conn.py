@@ -3,15 +3,15 @@
 import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conn.data.archives import UNREADABLE
 from conn.data.cards import CARDS
 from conn.data.errors import DataError, DataUnavailableError
 from conn.data.local import LocalSet
+from conn.data.matlab import parse_matlab_matrix
 from conn.data.provenance import Provenance, sha256_of_file
 from conn.data.region_dataset import RegionDataset, assemble_regions
 from conn.data.region_tables import numbers_of_rows, read_expression, read_rows, region_table, rows_of_text
@@ -192,7 +192,11 @@ def read_geneex2conn(
 def _square(path: Path, size: int) -> NDArray[np.float64]:
     """Return a matrix of the source: numbers with or without a line of names above, or a MATLAB file."""
     if path.suffix == ".mat":
-        values = _matlab(path, "connectivity")
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from error
+        values = parse_matlab_matrix(raw, path, "connectivity")
     else:
         rows = read_rows(path)
         above = len(rows) - size
@@ -200,21 +204,6 @@ def _square(path: Path, size: int) -> NDArray[np.float64]:
     if values.shape != (size, size):
         raise DataError(f"{path} has shape {values.shape}, expected ({size}, {size})")
     return values
-
-
-def _matlab(path: Path, name: str) -> NDArray[np.float64]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        found: dict[str, Any] = loadmat(path, variable_names=[name])
-    except (*UNREADABLE, TypeError, MatReadError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if name not in found:
-        raise DataError(f"{path} has no variable {name!r}")
-    if not isinstance(found[name], np.ndarray) or found[name].dtype.kind not in "fiub":
-        raise DataError(f"{path}, variable {name!r} does not hold numbers")
-    return found[name].astype(np.float64)
 
 
 def regions_of_4s(rows: list[list[str]], where: str) -> "pd.DataFrame":
