@@ -147,9 +147,9 @@ def test_sets_of_regions_in_a_file(tmp_path, damaged):
 
 
 @MANY
-@given(damage(), st.booleans())
-def test_a_matrix_in_a_matlab_file(damaged, compressed):
+@given(damage(), st.sampled_from([{}, {"do_compression": True}, {"format": "4"}]))
+def test_a_matrix_in_a_matlab_file(damaged, options):
     stream = io.BytesIO()
-    savemat(stream, {"connectivity": np.eye(3)}, do_compression=compressed)
+    savemat(stream, {"connectivity": np.eye(3)}, **options)
     with contextlib.suppress(DataError):
         parse_matlab_matrix(damaged(stream.getvalue()), "x", "connectivity")

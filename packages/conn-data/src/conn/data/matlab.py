@@ -1,4 +1,4 @@
-"""One matrix of numbers from a MATLAB file of version 5, with every size checked against the bytes that are there.
+"""One matrix of numbers from a MATLAB file of version 4 or 5, with every size checked against the bytes that are there.
 
 SciPy's `loadmat` reads past the end of damaged files and can end the process; it is not used for that reason.
 """
@@ -18,6 +18,7 @@ __all__ = ["parse_matlab_matrix"]
 
 # Numbers of the format: types of data elements, and classes of arrays that hold numbers.
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_TYPES_OF_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
 _MATRIX, _COMPRESSED = 14, 15
 _NUMERIC_CLASSES = range(6, 16)
 _COMPLEX = 0x0800
@@ -25,7 +26,7 @@ _LARGEST_BYTES = 1024**3
 
 
 def parse_matlab_matrix(raw: bytes, path: str | Path, name: str) -> NDArray[np.float64]:
-    """Return a variable of a MATLAB file of version 5 (``save`` with ``-v6`` or ``-v7``).
+    """Return a variable of a MATLAB file of version 4 or 5 (``save`` with ``-v4``, ``-v6`` or ``-v7``).
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def parse_matlab_matrix(raw: bytes, path: str | Path, name: str) -> NDArray[np.f
     """
     order = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(raw[124:128])
     if order is None:
-        raise DataError(f"{path} is no MATLAB file of version 5")
+        return _of_version_4(raw, path, name)
     for kind, body in _elements(raw[128:], order, path):
         if kind == _COMPRESSED:
             body = _unpacked(body, path)
@@ -68,6 +69,31 @@ def _matrix(parts: list[tuple[int, bytes]], order: str, where: str) -> NDArray[n
     if len(shape) != 2 or min(shape) < 0 or math.prod(shape) * dtype.itemsize != len(body):
         raise DataError(f"{where} has {len(body)} bytes, which do not fit its shape {shape}")
     return np.frombuffer(body, dtype=dtype).reshape(shape, order="F").astype(np.float64)
+
+
+def _of_version_4(raw: bytes, path: str | Path, name: str) -> NDArray[np.float64]:
+    place = 0
+    while place < len(raw):
+        if place + 20 > len(raw):
+            raise DataError(f"{path} is no MATLAB file of version 4 or 5, or is cut off")
+        # Thousands are the byte order, tens the type of numbers, ones 0 for a full matrix of numbers.
+        code, n_rows, n_columns, imaginary, length = struct.unpack_from("<5i", raw, place)
+        kind = code // 10 % 10
+        if not 0 <= code < 100 or code % 10 > 2 or kind >= len(_TYPES_OF_4) or min(n_rows, n_columns, length) < 0:
+            raise DataError(f"{path} is no MATLAB file of version 4 (little-endian) or 5")
+        dtype = np.dtype("<" + _TYPES_OF_4[kind])
+        start = place + 20 + length
+        after = start + n_rows * n_columns * dtype.itemsize * (2 if imaginary else 1)
+        if after > len(raw):
+            raise DataError(f"{path} cannot be read: it is cut off, or its sizes are wrong")
+        if raw[place + 20 : start].rstrip(b"\0") == name.encode():
+            if imaginary or code % 10:
+                raise DataError(f"{path}, variable {name!r} does not hold real numbers")
+            return (
+                np.frombuffer(raw[start:after], dtype=dtype).reshape((n_rows, n_columns), order="F").astype(np.float64)
+            )
+        place = after
+    raise DataError(f"{path} has no variable {name!r}")
 
 
 def _elements(raw: bytes, order: str, path: str | Path) -> Iterator[tuple[int, bytes]]:
