@@ -19,11 +19,10 @@ import optax
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from conn.functional import MappedLogits, ideal_response, product_filter, spd_mean
+from conn.functional import FilterBank, MappedLogits, ideal_response, product_filter, spd_mean
 from conn.functional.layers import (
     ConfoundGate,
     Covariance,
-    FilterBank,
     Parcellation,
     Residualisation,
     TangentProjection,

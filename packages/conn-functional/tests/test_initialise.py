@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 from op_case import OpCase
 
-from conn.functional import MappedLogits, PositiveDefiniteParameter, ideal_response, spd_mean
+from conn.functional import FilterBank, MappedLogits, PositiveDefiniteParameter, ideal_response, spd_mean
 from conn.functional.initialise import (
     biregular,
     constant,
@@ -19,7 +19,7 @@ from conn.functional.initialise import (
     tangency_point,
     toeplitz,
 )
-from conn.functional.layers import FilterBank, Parcellation, Recombination, TangentProjection
+from conn.functional.layers import Parcellation, Recombination, TangentProjection
 
 KEY = jax.random.key(0)
 

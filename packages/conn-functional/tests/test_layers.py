@@ -360,7 +360,7 @@ def test_frames_of_a_planted_state_are_learned_as_weights(rng):
 
 def test_a_planted_band_is_learned_by_a_filter(rng):
     inside = np.asarray(cf.ideal_response(100, band=(0.05, 0.1), repetition_time=2.0)) > 0
-    bank = MappedLogits.map(layers.FilterBank(jnp.full((1, 51), 0.5)), where="gain")
+    bank = MappedLogits.map(cf.FilterBank(jnp.full((1, 51), 0.5)), where="gain")
     clean = 3 * np.asarray(cf.product_filter(rng.normal(size=(6, 5, 100)), inside.astype(float)))
     series = clean + 0.5 * rng.normal(size=clean.shape)
     gain = np.asarray(_learned(bank, lambda m: ((m(series)[:, 0] - clean) ** 2).mean(), rate=0.1, n_steps=150).gain)[0]

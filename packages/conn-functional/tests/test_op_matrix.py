@@ -236,15 +236,11 @@ def _rows(cells: op_record.Cells) -> list | None:
 
 
 def _public() -> dict[str, Any]:
-    """Return the public objects by name; those of the two further modules from which users import have its name before.
-
-    What a layer's module hands on of conn.functional itself is there already.
-    """
+    """Return the public objects by name, those of the two further modules from which users import with its name."""
     found = {name: getattr(conn.functional, name) for name in conn.functional.__all__}
     for module in (conn.functional.initialise, conn.functional.layers):
         for name in module.__all__:
-            if getattr(module, name) is not found.get(name):
-                found[f"{module.__name__.removeprefix('conn.functional.')}.{name}"] = getattr(module, name)
+            found[f"{module.__name__.removeprefix('conn.functional.')}.{name}"] = getattr(module, name)
     return found
 
 

@@ -1,10 +1,10 @@
 """The steps of a connectome pipeline as layers: Equinox modules whose parameters are learned together.
 
 Every layer is built from arrays or parametrised values (see `conn.functional.parameters`), or drawn with a key by its
-``random``; it takes any leading axes as a batch, and equals a function of `conn.functional`.
+``random``; it takes any leading axes as a batch, and equals a function of `conn.functional`. The learned filters are
+beside the other filters: `conn.functional.FilterBank` and `conn.functional.ButterworthBank`.
 """
 
-from conn.functional.filter_bank import ButterworthBank, FilterBank
 from conn.functional.layers.compression import VerticalCompression
 from conn.functional.layers.confound_selection import ConfoundCombination, ConfoundGate, ConfoundResponse
 from conn.functional.layers.convolution import TimeSeriesConvolution
@@ -19,12 +19,10 @@ from conn.functional.layers.tangent import TangentProjection
 from conn.functional.layers.windows import WindowAmplifier
 
 __all__ = [
-    "ButterworthBank",
     "ConfoundCombination",
     "ConfoundGate",
     "ConfoundResponse",
     "Covariance",
-    "FilterBank",
     "Interpolation",
     "Parcellation",
     "QualityPrediction",
