@@ -68,11 +68,11 @@ def tangent(repeats: int) -> list[dict[str, Any]]:
         return measure.fit_transform([scan.T for scan in scans])
 
     def of_series(series: jax.Array) -> jax.Array:
-        matrices = cf.ledoit_wolf(series)
+        matrices, _ = cf.ledoit_wolf(series)
         return cf.tangent_project(matrices, cf.spd_mean(matrices))
 
     with jax.enable_x64(True):
-        matrices = cf.ledoit_wolf(jnp.asarray(scans))
+        matrices, _ = cf.ledoit_wolf(jnp.asarray(scans))
         exact = np.asarray(cf.tangent_project(matrices, jnp.asarray(_solution(np.asarray(matrices)))))
         row = "tangent 30 x 400 x 1200, from series"
         name = f"nilearn ConnectivityMeasure {nilearn.__version__}, Ledoit-Wolf, float64"
