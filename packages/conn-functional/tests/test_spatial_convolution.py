@@ -1,11 +1,12 @@
 """Smoothing over a surface: SciPy's filter on a line, constants, masks, neighbours' lists, real surfaces."""
 
-import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import equinox as eqx
 import jax
+import nibabel
 import numpy as np
 import pytest
 from op_case import OpCase
@@ -155,11 +156,8 @@ def test_bad_input_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.realdata
-def test_constants_and_centres_on_the_sphere_of_conte69() -> None:
-    folder = Path(os.environ.get("CONN_DATA_DIR", "")) / "brainspace-conte69"
-    if not os.environ.get("CONN_DATA_DIR") or not folder.is_dir():
-        pytest.skip("CONN_DATA_DIR does not name a folder with brainspace-conte69")
-    nibabel = pytest.importorskip("nibabel")
+def test_constants_and_centres_on_the_sphere_of_conte69(real_data: Callable[[str], Path]) -> None:
+    folder = real_data("brainspace-conte69")
     points = nibabel.load(folder / "conte69_32k_lh_sphere.gii").darrays[0].data.astype(np.float32)
     labels = np.load(folder / "parcellations_conte69_32k.npz")["schaefer_100"][: len(points)].astype(int)
     wall = labels == 0
