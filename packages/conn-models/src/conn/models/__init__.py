@@ -3,5 +3,14 @@
 from conn.models._version import __version__
 from conn.models.attention import AttentionForecaster
 from conn.models.community import DynamicCommunityModel
+from conn.models.workflow import Workflow
+from conn.models.workflow_stages import Censoring, Runs
 
-__all__ = ["AttentionForecaster", "DynamicCommunityModel", "__version__"]
+__all__ = [
+    "AttentionForecaster",
+    "Censoring",
+    "DynamicCommunityModel",
+    "Runs",
+    "Workflow",
+    "__version__",
+]
