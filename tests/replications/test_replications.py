@@ -1,0 +1,61 @@
+"""Every replication meets its criterion in its short form, and the runner's table says what came of it."""
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+SPECIFICATION = importlib.util.spec_from_file_location("replications_run", Path(__file__).with_name("run.py"))
+run = importlib.util.module_from_spec(SPECIFICATION)
+SPECIFICATION.loader.exec_module(run)
+
+SLOW: frozenset[str] = frozenset()
+"""Replications whose short form takes over five seconds."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in run.names()]
+)
+def test_the_short_form_of_a_replication_meets_its_criterion(name):
+    page = run.load(name)
+    found = page.experiment(0, short=True)
+    assert found["passed"], found
+    assert page.CRITERION in run.row(name, page, [found | {"seconds": 0.0}])
+
+
+def test_the_interval_of_a_median_has_the_order_statistics_of_the_sign_test():
+    # Conover's table: of ten observations the 2nd and the 9th, with a coverage of 0.979; five have no such interval.
+    assert run.median_interval(range(10, 0, -1)) == (2, 9)
+    assert run.median_interval(range(6)) == (0, 5)
+    assert run.median_interval(range(5)) is None
+
+
+def test_a_page_keeps_the_rows_of_experiments_that_were_not_run(tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text(f"before\n\n{run.BEGIN}\n{run.END}\nafter\n")
+    module = SimpleNamespace(__doc__="\nA title\n=====\n", CRITERION="error < 0.1")
+
+    def write(name, error):
+        found = [{"score": error, "baseline": 2 * error, "passed": error < 0.1, "seconds": 1.0}] * 10
+        run.write_page(page, name, run.row(name, module, found))
+
+    write("second", 0.05)
+    write("first", 0.5)
+    write("second", 0.06)
+    text = page.read_text()
+    lines = [line for line in text.splitlines() if "plot_" in line]
+    assert len(lines) == 2
+    assert "plot_first" in lines[0]
+    assert "0 of 10 (0.00 to 0.28)" in lines[0]
+    assert "0.060 (0.060 to 0.060)" in lines[1]
+    assert "10 of 10 (0.72 to 1.00)" in lines[1]
+    assert text.startswith("before")
+    assert text.endswith("after\n")
+
+
+def test_a_page_without_marks_is_refused(tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text("nothing")
+    with pytest.raises(SystemExit, match="must hold the marks"):
+        run.write_page(page, "first", "| a row |")
