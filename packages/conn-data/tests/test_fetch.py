@@ -3,14 +3,17 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conn.data import DataError, DataUnavailableError, fetch_msc, load_schaefer, verify_msc
 from conn.data import download as download_module
 from conn.data.atlas import SCHAEFER_FILES
 from conn.data.download import RemoteFile, fetch_files, is_intact
+from conn.data.msc import minimal_msc_download
 
 SERIES = "data/ts/sub-MSC01_ses-func01_task-rest_run-01_schaefer400_ts.1D"
 MOTION = "data/motion/sub-MSC01_ses-func01_task-rest_run-01_relRMS.1D"
@@ -339,6 +342,38 @@ def test_a_truncated_packed_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(DataError, match="cannot be read"):
         fetch_msc(data_dir=tmp_path / "own", offline=True)
+
+
+def test_thirty_resting_scans_are_written_as_text_once_and_without_loss(tmp_path):
+    values = np.random.default_rng(0).standard_normal((30, 400, 4)).astype(np.float32)
+    own = pack(tmp_path / "own", time_series=values, relrms=np.zeros((30, 4), np.float32))
+    folder = Path(minimal_msc_download(data_dir=own, cache_dir=tmp_path / "cache"))
+    manifest = pd.read_csv(folder / "manifest.csv")
+    assert list(manifest.columns) == ["row", "path", "subject", "session", "n_frames"]
+    assert manifest.iloc[4].tolist() == [
+        4,
+        "data/ts/sub-MSC02_ses-func02_task-rest_run-01_schaefer400_ts.1D",
+        "MSC02",
+        2,
+        4,
+    ]
+    assert sorted(manifest["path"]) == files_in(folder)[:-1]
+    for row, path in zip(manifest["row"], manifest["path"], strict=True):
+        table = pd.read_csv(folder / path, sep=" ", header=None)
+        np.testing.assert_array_equal(table.values.T.astype(np.float32), values[row])
+    before = (folder / "manifest.csv").stat().st_mtime_ns
+    assert minimal_msc_download(data_dir=own, cache_dir=tmp_path / "cache") == str(folder)
+    assert (folder / "manifest.csv").stat().st_mtime_ns == before
+    # Other scans are other files, and nothing half written is left.
+    other = Path(minimal_msc_download(data_dir=pack(tmp_path / "other"), cache_dir=tmp_path / "cache"))
+    assert sorted(path.name for path in folder.parent.iterdir()) == sorted([folder.name, other.name])
+
+
+def test_text_that_cannot_be_written_is_an_error_that_leaves_nothing(tmp_path):
+    own = pack(tmp_path / "own")
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(DataError, match="cache"):
+        minimal_msc_download(data_dir=own, cache_dir=tmp_path / "cache")
 
 
 # What is wrong inside a file ------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """The minimal Midnight Scan Club data set: found, fetched, checked, read."""
 
+import hashlib
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -25,11 +28,12 @@ from conn.data.scans import ScanSet
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MSC_URL", "fetch_msc", "verify_msc"]
+__all__ = ["MSC_URL", "fetch_msc", "minimal_msc_download", "verify_msc"]
 
 MSC_URL = f"https://raw.githubusercontent.com/hypercoil/miniMSC/{CARDS['msc'].version.removeprefix('commit ')}"
 _FOLDER = CARDS["msc"].folder
 _PACKED = "rest_ses-func01-03.npz"
+_AS_TEXT = "miniMSC-text"
 _N_REGIONS = 400
 _REPETITION_TIME = 2.2
 
@@ -218,6 +222,84 @@ def verify_msc(
             for file, good in zip(files, intact, strict=True)
         ]
     return pd.DataFrame({"path": [file.path for file in files], "state": states})
+
+
+def minimal_msc_download(
+    *,
+    data_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    progress: bool = True,
+) -> str:
+    """Return a folder with the thirty resting scans of sessions 1 to 3 as text files.
+
+    The scans are those of `fetch_msc`, wherever it finds them. They are written once, into a folder of
+    the per-user cache of their own, and found there the next time.
+
+    Parameters
+    ----------
+    data_dir, cache_dir : path, default None
+        Folders to use in place of those named by ``CONN_DATA_DIR`` and ``CONN_CACHE_DIR``.
+    offline : bool, default False
+        Whether to refuse rather than use the network.
+    progress : bool, default True
+        Whether to show a progress bar on standard error while downloading.
+
+    Returns
+    -------
+    str
+        The folder. ``data/ts/sub-*_ses-func*_task-rest_run-01_schaefer400_ts.1D`` hold one frame a
+        line and one region a column, separated by a blank, in as many digits as tell float32 apart;
+        frames that do not count are absent. ``manifest.csv`` tells the subject, the session and the
+        number of frames of each file (columns ``row``, ``path``, ``subject``, ``session``,
+        ``n_frames``), in the order of `fetch_msc`.
+
+    Raises
+    ------
+    DataError
+        If the scans are not what they should be, or the cache cannot be written.
+    DataUnavailableError
+        If they are not at hand offline, or the server fails.
+
+    References
+    ----------
+    Gordon et al. 2017, Neuron 95:791-807. https://doi.org/10.1016/j.neuron.2017.07.011
+    """
+    scans = fetch_msc(data_dir=data_dir, cache_dir=cache_dir, offline=offline, progress=progress)
+    told = "".join(f"{path} {checksum}\n" for path, checksum in sorted(scans.provenance.checksums.items()))
+    folder = cache_folder(cache_dir) / _AS_TEXT / hashlib.sha256(told.encode()).hexdigest()[:16]
+    if (folder / "manifest.csv").is_file():
+        return str(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+        try:
+            _write_text(scans, partial)
+            partial.chmod(0o755)
+            # Another process may have been quicker: what it wrote is the same.
+            if not (folder / "manifest.csv").is_file():
+                partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror}") from error
+    return str(folder)
+
+
+def _write_text(scans: ScanSet, folder: Path) -> None:
+    """Write each scan's frames that count as text, and the manifest last."""
+    (folder / "data" / "ts").mkdir(parents=True)
+    manifest = scans.table[["subject", "session"]].copy()
+    names = [
+        f"data/ts/sub-{row.subject}_ses-func{row.session:02d}_task-{row.task}_run-{row.run:02d}_schaefer400_ts.1D"
+        for row in scans.table.itertuples()
+    ]
+    for name, series, counts in zip(names, scans.time_series, scans.mask, strict=True):
+        lines = (" ".join(frame) for frame in np.asarray(series)[:, counts].T.astype(np.str_).tolist())
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="ascii")
+    manifest.insert(0, "path", names)
+    manifest["n_frames"] = scans.mask.sum(axis=1)
+    manifest.to_csv(folder / "manifest.csv", index_label="row")
 
 
 def _why_absent(missing: Sequence, n_files: int, own: Path | None, cache: Path) -> str:
