@@ -70,7 +70,10 @@ def girvan_newman_null(
     """
     matrix = _graph("adjacency", adjacency, check=check, signed=False)
     total = matrix.sum((-2, -1), keepdims=True)
-    return matrix.sum(-1, keepdims=True) * matrix.sum(-2, keepdims=True) * _reciprocal(total)
+    # As a product of matrices, whose derivative is two of them with a vector: that of a product of elements broadcasts.
+    return jnp.matmul(
+        matrix.sum(-1, keepdims=True) * _reciprocal(total), matrix.sum(-2, keepdims=True), precision="highest"
+    )
 
 
 def constant_potts_null(
