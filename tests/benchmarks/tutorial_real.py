@@ -2,26 +2,26 @@
 
 Protocol
 --------
-*Program*: the text's own blocks, rewritten in nothing but the modules of its imports, run with ``max_epoch = 0``; then
-its last loop, statement for statement, with checkpoints so that it can be stopped and continued. The settings are the
-published ones: 10 communities, resolution 5, 500 epochs. Seed 0 is the text's; for the others the one line
+*Program*: the text's own blocks, rewritten in nothing but the modules of its imports, run with ``max_epoch = 0``;
+then its last loop, statement for statement, with checkpoints so that it can be stopped and continued. The settings
+are the published ones: 10 communities, resolution 5, 500 epochs. Seed 0 is the text's; for the others the one line
 ``key = jax.random.PRNGKey(0)`` names another seed. Seeds are 0 to 9, in this order; the table says how many were run.
 
-*Rows*: ``whole`` is that program. ``short`` is the same with one more line changed, so that the correlations in the term
-of the dynamics are not weighted by them (``corr_param = corr_unparam[:, None]``): an epoch then takes a small part of the
-time, and the dynamics see their two regularisers only. It is another program, and stands for the first only as far as
-the row ``agreement`` shows the two to end in the same communities, seed by seed.
+*Rows*: ``whole`` is that program. ``short`` is the same with one more line changed, so that the correlations in the
+term of the dynamics are not weighted by them (``corr_param = corr_unparam[:, None]``): an epoch then takes a small
+part of the time, and the dynamics see their two regularisers only. It is another program, and stands for the first
+only as far as the row ``agreement`` shows the two to end in the same communities, seed by seed.
 
 *Measures*, after the last epoch: a region's community is its most probable one; how many communities hold at least 10
 of the 400 parcels; agreement with Yeo's 7 and 17 networks (normalised mutual information with the arithmetic mean,
-adjusted mutual information, adjusted Rand index, all of scikit-learn). The parcels stand in the order of the 17 networks;
-their Yeo-7 network is that of the parcel of the 7-network table with exactly the same centroid. Nothing is chosen by
-these networks. Means over seeds come with the 95 % interval of Student's t, which covers the choice of the seed and not
-that of the people.
+adjusted mutual information, adjusted Rand index, all of scikit-learn). The parcels stand in the order of the 17
+networks; their Yeo-7 network is that of the parcel of the 7-network table with exactly the same centroid. Nothing is
+chosen by these networks. Means over seeds come with the 95 % interval of Student's t, which covers the choice of the
+seed and not that of the people.
 
-*Beside it*: Louvain's method (leidenalg, best of 10 runs) on the mean over scans of Fisher's z of the same correlations,
-turned back, at resolutions 1, 1.5, 2, 3 and 5, for positive weights and for both signs, all shown; and the mean agreement
-of permuted labels, which ignores that neighbours are alike.
+*Beside it*: Louvain's method (leidenalg, best of 10 runs) on the mean over scans of Fisher's z of the same
+correlations, turned back, at resolutions 1, 1.5, 2, 3 and 5, for positive weights and for both signs, all shown; and
+the mean agreement of permuted labels, which ignores that neighbours are alike.
 
 *To reach*: at least 8 of 10 communities with at least 10 parcels; mean agreement (NMI) with Yeo-7 of at least 0.58.
 """
@@ -180,7 +180,7 @@ def finished(*, short: bool) -> dict[int, dict[str, np.ndarray]]:
 
 
 def tutorial(repeats: int, *, short: bool) -> list[Result]:
-    """Return one line a seed and their mean, of the fits that are finished; the others are run by this script itself."""
+    """Return one line a seed and their mean, of finished fits; this module, run as a script, makes them."""
     title = "tutorial, dynamics not in the correlations" if short else "tutorial, whole"
     lines = []
     for seed, told in finished(short=short).items():
