@@ -305,7 +305,7 @@ class Workflow:
         reference = None
         if "tangent" in self.stages["connectome"]:
             reference = eqx.filter_jit(connectomes)(self._stages, prepared, final)[1]
-            if not bool(jnp.isfinite(reference).all()):
+            if reference is None or not bool(jnp.isfinite(reference).all()):
                 raise ValueError("the runs' covariances have no geometric mean: is a region constant?")
         self.reference_ = None if reference is None else np.asarray(reference)
         self.history_ = {name: np.asarray(values) for name, values in history.items()}

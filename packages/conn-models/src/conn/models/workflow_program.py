@@ -82,7 +82,7 @@ def prepare(stages: Stages, runs: Runs) -> Prepared:
     parts: list[Any] = [None] * runs.n_runs
     # Runs of one length go together: padding before the filter would bend what it makes of their ends.
     for length in np.unique(lengths):
-        places = np.flatnonzero(lengths == length)
+        places = [place for place, one in enumerate(censored) if one.shape[-1] == length]
         stacked = [
             jnp.asarray(np.stack([arrays[place] for place in places]))
             for arrays in (runs.time_series, regressors, censored)
@@ -219,24 +219,18 @@ def _cleaned(stages: Stages, repetition_time: float) -> Callable[..., tuple[Arra
         rows = jnp.concatenate([*atlases, regressors.astype(atlases[0].dtype)], axis=-2)
         every = jnp.stack(
             [
-                jnp.stack(
-                    [
-                        clean(
-                            rows,
-                            mask=masks[:, place],
-                            band=band,
-                            repetition_time=repetition_time,
-                            filter_order=stages.filter_order,
-                            trend=stages.trend,
-                            standardisation=None,
-                        )
-                        for band in stages.filter.values()
-                    ],
-                    axis=1,
+                clean(
+                    rows[:, None],
+                    mask=masks,
+                    band=band,
+                    repetition_time=repetition_time,
+                    filter_order=stages.filter_order,
+                    trend=stages.trend,
+                    standardisation=None,
                 )
-                for place in range(len(stages.censoring))
+                for band in stages.filter.values()
             ],
-            axis=1,
+            axis=2,
         )
         *split, confounds = jnp.split(every, [n_regions * (place + 1) for place in range(len(atlases))], axis=-2)
         return jnp.stack(split, axis=1), confounds
