@@ -71,6 +71,19 @@ def test_vectorised_and_one_by_one_agree_in_value_and_gradient(seed):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
 
 
+def test_the_gradient_holds_where_neighbouring_values_belong_to_two_ticks():
+    # The first receives itself after 2 ticks, the second both after 1: for the adjoint, the values that
+    # are read lie side by side, but not within one tick.
+    found = []
+    for vectorised in (True, False):
+        generator = torch.Generator().manual_seed(0)
+        pair = [DRMPopulation(3, 2, generator=generator), DRMPopulation(3, 1, generator=generator)]
+        wp = connect(pair, present=[[1, 0], [1, 1]], delays=[[2, 0], [1, 1]])
+        net = DRMNet(pair, [DRMConnection(), None], wp, DRMReadout(3, 1), vectorised=vectorised).double()
+        found.append(gradients(net, stimulus(n_features=1), (4,))[2][:4])
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
 def test_gradient_of_the_vectorised_net_matches_finite_differences():
     net = random_net(3, vectorised=True)
     x = stimulus(7)

@@ -33,7 +33,7 @@ KINDS = {
     "lstm": LSTMPopulation,
     "wilson-cowan": lambda n_in, n_out: WilsonCowanPopulation(n_in, n_out, resolution=1, learn=["w_ee", "tau_e"]),
     "wong-wang": lambda n_in, n_out: WongWangPopulation(n_in, n_out, resolution=1, method="heun"),
-    "hopf": lambda n_in, n_out: HopfPopulation(n_in, n_out, resolution=100, learn=["frequency"]),
+    "hopf": lambda n_in, n_out: HopfPopulation(n_in, n_out, resolution=1, learn=["frequency"]),
     "jansen-rit": lambda n_in, n_out: JansenRitPopulation(n_in, n_out, resolution=1, method="euler", n_steps=2),
 }
 

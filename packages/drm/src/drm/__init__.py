@@ -3,12 +3,15 @@
 from drm._version import __version__
 from drm.balloon import BalloonReadout
 from drm.base import DRM, DRMLoss, DRMNet, DRMNode
-from drm.bold import BOLDReadout
+from drm.bold import BasisReadout, BOLDReadout
 from drm.connection import DRMConnection
+from drm.distance import conduction_delays, distances
 from drm.gated import GRUPopulation, LSTMPopulation
-from drm.haemodynamics import double_gamma, sampled_response
+from drm.haemodynamics import derivative_responses, double_gamma, fir_responses, sampled_response
 from drm.iterators import DRMIterator, events_to_samples
+from drm.joint import JointReadout
 from drm.learned_delay import LearnedDelayConnection, TractConnection, Velocity
+from drm.low_rank import LowRankConnection
 from drm.neural_mass import (
     HopfPopulation,
     JansenRitPopulation,
@@ -20,12 +23,14 @@ from drm.orientation import frames_last, time_first
 from drm.population import DRMPopulation
 from drm.rate import LeakyRatePopulation
 from drm.readout import DRMReadout
+from drm.voxels import region_means, units_of, voxel_mask
 from drm.wiring import connect
 
 __all__ = [
     "DRM",
     "BOLDReadout",
     "BalloonReadout",
+    "BasisReadout",
     "DRMConnection",
     "DRMIterator",
     "DRMLoss",
@@ -36,19 +41,28 @@ __all__ = [
     "GRUPopulation",
     "HopfPopulation",
     "JansenRitPopulation",
+    "JointReadout",
     "LSTMPopulation",
     "LeakyRatePopulation",
     "LearnedDelayConnection",
+    "LowRankConnection",
     "NeuralMassPopulation",
     "TractConnection",
     "Velocity",
     "WilsonCowanPopulation",
     "WongWangPopulation",
     "__version__",
+    "conduction_delays",
     "connect",
+    "derivative_responses",
+    "distances",
     "double_gamma",
     "events_to_samples",
+    "fir_responses",
     "frames_last",
+    "region_means",
     "sampled_response",
     "time_first",
+    "units_of",
+    "voxel_mask",
 ]

@@ -14,8 +14,11 @@ __all__ = ["Assembly", "can_assemble"]
 
 Rows = list[list[DRMConnection | None]]
 
+Inlets = list[list[tuple[slice, DRMConnection]]]
+"""For each population the connections from the stimuli, each with the features that it carries."""
 
-def can_assemble(populations: Sequence[DRMPopulation], ws: Sequence[DRMConnection | None], wp: Rows) -> bool:
+
+def can_assemble(populations: Sequence[DRMPopulation], inlets: Inlets, wp: Rows) -> bool:
     """Return whether all parts compute what their base classes do, so that they can be batched.
 
     A subclass with its own `forward` (or `read`, `push`), and connections between populations
@@ -24,14 +27,15 @@ def can_assemble(populations: Sequence[DRMPopulation], ws: Sequence[DRMConnectio
     Parameters
     ----------
     populations : sequence of DRMPopulation
-    ws : sequence of DRMConnection or None
+    inlets : list of lists of (slice, DRMConnection)
     wp : list of lists of DRMConnection or None
 
     Returns
     -------
     bool
     """
-    lines = [line for row in [list(ws), *wp] for line in row if line is not None]
+    lines = [line for row in wp for line in row if line is not None]
+    lines += [line for row in inlets for _, line in row]
     plain_lines = all(
         getattr(type(line), name) is getattr(DRMConnection, name)
         for line in lines
@@ -48,8 +52,8 @@ class Assembly:
     Parameters
     ----------
     populations : sequence of DRMPopulation
-    ws : sequence of DRMConnection or None
-        Connections from the stimulus.
+    inlets : list of lists of (slice, DRMConnection)
+        For each population the connections from the stimuli, each with the features it carries.
     wp : list of lists of DRMConnection or None
         Connections from population to population, ``wp[target][source]``.
     n_stimulus : int
@@ -59,7 +63,7 @@ class Assembly:
     def __init__(
         self,
         populations: Sequence[DRMPopulation],
-        ws: Sequence[DRMConnection | None],
+        inlets: Inlets,
         wp: Rows,
         n_stimulus: int,
     ) -> None:
@@ -97,7 +101,9 @@ class Assembly:
         order = torch.cat(units)
         self.unit_order: Tensor | None = None if bool((order == torch.arange(order.numel())).all()) else order
         self.bias_order: Tensor = torch.argsort(torch.cat(rows))
-        self._index_weights(populations, ws, wp, units, rows)
+        noisy = [rows[i] for i, p in enumerate(populations) if p.noise is not None]
+        self.noisy_rows: Tensor | None = torch.cat(noisy) if noisy else None
+        self._index_weights(populations, inlets, wp, units, rows)
         edges = None if self.edge_entry.numel() == 0 else self.edges
         self.recurrence: Recurrence = Recurrence(kinds, edges)
         self.device: torch.device = torch.device("cpu")
@@ -105,7 +111,7 @@ class Assembly:
     def _index_weights(
         self,
         populations: Sequence[DRMPopulation],
-        ws: Sequence[DRMConnection | None],
+        inlets: Inlets,
         wp: Rows,
         units: list[Tensor],
         rows: list[Tensor],
@@ -113,6 +119,9 @@ class Assembly:
         """Find where each entry of each population's weights belongs."""
         edges, stimuli = _Entries(), _Entries()
         self.tapped: list[DRMConnection] = []
+        # Weights of features that are sums of a sender's units: they are multiplied out first.
+        self.projected: list[tuple[int, slice, DRMConnection]] = []
+        senders: list[int] = []
         n_shares = 1
 
         def taps(line: DRMConnection) -> tuple[Tensor, Tensor]:
@@ -132,15 +141,21 @@ class Assembly:
             entry = n_before + torch.arange(n_entries).view(-1, population.n_in)
             n_before += n_entries
             offset = 0
-            line = ws[i]
-            if line is not None:
-                offset = self.n_stimulus
-                stimuli.add(entry[:, :offset], *taps(line), row, torch.arange(offset))
+            for features, line in inlets[i]:
+                columns = torch.arange(self.n_stimulus)[features]
+                block = entry[:, offset : offset + line.n_out]
+                offset += line.n_out
+                stimuli.add(block, *taps(line), row, columns)
             here = torch.tensor(i)
             # All plain lines of a target together: a whole brain has 100,000 of them.
             plain: list[tuple[int, int, int]] = []
             for j, line in enumerate(wp[i]):
                 if line is None:
+                    continue
+                if line.projection is not None:
+                    self.projected.append((i, slice(offset, offset + line.n_out), line))
+                    senders.append(j)
+                    offset += line.n_out
                     continue
                 if line.coefficients() is None:
                     plain.append((offset, j, line.delay))
@@ -164,6 +179,11 @@ class Assembly:
             n_before += n_entries
             lag, share, here = torch.tensor(1), torch.tensor(0), torch.tensor(i)
             edges.add(block, lag, share, rows[i].unsqueeze(1), units[i], here, here)
+        for (i, _, line), j in zip(self.projected, senders, strict=True):
+            n_entries = rows[i].numel() * line.n_in
+            block = n_before + torch.arange(n_entries).view(-1, line.n_in)
+            n_before += n_entries
+            edges.add(block, *taps(line), rows[i].unsqueeze(1), units[j], torch.tensor(i), torch.tensor(j))
         self.edge_entry: Tensor
         self.edge_share: Tensor
         self.stimulus_entry: Tensor
@@ -189,7 +209,7 @@ class Assembly:
         if device == self.device:
             return
         self.device = device
-        names = ("bias_order", "edge_entry", "edge_share", "stimulus_entry", "stimulus_share")
+        names = ("bias_order", "noisy_rows", "edge_entry", "edge_share", "stimulus_entry", "stimulus_share")
         for name in (*names, "stimulus_row", "stimulus_column", "stimulus_place", "unit_order"):
             value = getattr(self, name)
             setattr(self, name, None if value is None else value.to(device))
@@ -221,6 +241,7 @@ class Assembly:
         populations: Sequence[DRMPopulation],
         stimulus: Tensor,
         memory: tuple[Tensor, ...],
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return the activity of all populations over time, and what is remembered after it.
 
@@ -230,6 +251,8 @@ class Assembly:
         stimulus : Tensor, shape (time, batch, feature)
         memory : tuple of Tensor
             What `initial_memory` or the call before gave.
+        noise : Tensor of shape (time, batch, drive), optional
+            Standard normal numbers for the drives of all populations with noise.
 
         Returns
         -------
@@ -239,10 +262,15 @@ class Assembly:
         """
         self._to(stimulus.device)
         past_stimulus, history, *states = memory
+        own = [p.input_weights() for p in populations]
         recurrent = [p.recurrent_weights() for p in populations]
-        weights = torch.cat(
-            [p.input_weights().flatten() for p in populations] + [own.flatten() for own in recurrent if own is not None]
-        )
+        multiplied = [
+            own[i][:, columns] @ projection
+            for i, columns, line in self.projected
+            if (projection := line.projection) is not None
+        ]
+        blocks = [*own, *(block for block in recurrent if block is not None), *multiplied]
+        weights = torch.cat([block.flatten() for block in blocks])
         seen = torch.cat([past_stimulus, stimulus])
         n_ticks = stimulus.shape[0]
         shares = self._shares(weights)
@@ -251,6 +279,9 @@ class Assembly:
             edge_weights = edge_weights * shares[self.edge_share]
             stimulus_weights = stimulus_weights * shares[self.stimulus_share]
         drive = self._external(populations, stimulus_weights, seen, n_ticks)
+        if noise is not None and self.noisy_rows is not None:
+            scales = [scale for p in populations if (scale := p.noise_scale()) is not None]
+            drive = drive.index_add(1, self.noisy_rows, (noise * torch.cat(scales)).transpose(1, 2))
         parameters = []
         for members in self.members:
             each = [populations[i].unit_parameters() for i in members]

@@ -1,7 +1,7 @@
 """The Balloon-Windkessel readout: blood flow, volume and deoxyhaemoglobin behind the BOLD signal."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ class BalloonReadout(DRMReadout):
         The integration's order is 1, 2 and 4.
     n_steps : int, default 1
         Number of integration steps in a tick; steps of half a second and less are stable.
-    n_confounds, weight, generator
+    n_confounds, weight, units, mask, generator
         As for `DRMReadout`.
 
     Raises
@@ -91,9 +91,13 @@ class BalloonReadout(DRMReadout):
         n_steps: int = 1,
         n_confounds: int = 0,
         weight: Tensor | None = None,
+        units: Sequence[int] | None = None,
+        mask: Any = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(n_in, n_out, n_confounds=n_confounds, weight=weight, generator=generator)
+        super().__init__(
+            n_in, n_out, n_confounds=n_confounds, weight=weight, units=units, mask=mask, generator=generator
+        )
         register_constants(self, self.constants, constants, learn, n_out)
         self.resolution: float = float(resolution)
         voxels = slice(0, n_out)

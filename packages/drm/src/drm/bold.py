@@ -2,21 +2,59 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from drm.haemodynamics import CANONICAL, double_gamma, sampled_response
+from drm.haemodynamics import CANONICAL, derivative_responses, double_gamma, fir_responses, sampled_response
 from drm.readout import DRMReadout
 
-__all__ = ["BOLDReadout"]
+__all__ = ["BOLDReadout", "BasisReadout"]
 
 _FEW_TICKS = 16
 _POSITIVE = tuple(name for name in CANONICAL if name not in ("onset", "duration"))
 
 
-class BOLDReadout(DRMReadout):
+class _ConvolvedReadout(DRMReadout):
+    """The base of readouts in which each voxel's activity is convolved with a response of its own."""
+
+    resolution: float
+    _n_taps: int
+
+    @property
+    def memory(self) -> int:
+        """The number of past ticks, beside the present one, on which a measurement depends."""
+        return self._n_taps - 1
+
+    @property
+    def response(self) -> Tensor:
+        """The response of each voxel at the ticks after a burst of activity, (n_out, tick)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its response.")
+
+    def run(self, activity: Tensor, confounds: Tensor | None = None) -> Tensor:
+        """Return the predicted BOLD signal of a stretch of time.
+
+        Parameters
+        ----------
+        activity : Tensor, shape (time, batch, n_in)
+            Outputs of all populations, in the network's order.
+        confounds : Tensor of shape (time, batch, n_confounds), optional
+            Confounds; NaN where missing.
+
+        Returns
+        -------
+        Tensor, shape (time, batch, n_out)
+        """
+        neural = self.project(activity)
+        past = self._memory or (neural.new_zeros(self.memory, *neural.shape[1:]),)
+        series = torch.cat([*past, neural])
+        self._memory = (series[neural.shape[0] :],)
+        return self.confound(_convolve(series, self.response, neural.shape[0]), confounds)
+
+
+class BOLDReadout(_ConvolvedReadout):
     """A readout in which voxels are weighted sums of units, convolved with a double-gamma response.
 
     The response (`drm.haemodynamics.double_gamma`) is sampled at the ticks 0, 1, 2, ... after the
@@ -38,7 +76,7 @@ class BOLDReadout(DRMReadout):
     learn : sequence of str, default ()
         The parameters of the response, other than onset and duration, that are learned for each
         voxel by itself; they stay positive.
-    n_confounds, weight, generator
+    n_confounds, weight, units, mask, generator
         As for `DRMReadout`. ``weight=torch.eye(n)`` gives one voxel for each of n units.
 
     Raises
@@ -72,9 +110,13 @@ class BOLDReadout(DRMReadout):
         learn: Sequence[str] = (),
         n_confounds: int = 0,
         weight: Tensor | None = None,
+        units: Sequence[int] | None = None,
+        mask: Any = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(n_in, n_out, n_confounds=n_confounds, weight=weight, generator=generator)
+        super().__init__(
+            n_in, n_out, n_confounds=n_confounds, weight=weight, units=units, mask=mask, generator=generator
+        )
         unknown = sorted(set(learn) - set(_POSITIVE))
         if unknown:
             raise ValueError(f"{unknown} cannot be learned; there are {list(_POSITIVE)}.")
@@ -87,11 +129,6 @@ class BOLDReadout(DRMReadout):
         self.raw_hrf: nn.ParameterDict = nn.ParameterDict(
             {name: nn.Parameter(torch.full((n_out,), math.log(math.expm1(self._hrf[name])))) for name in learn}
         )
-
-    @property
-    def memory(self) -> int:
-        """The number of past ticks, beside the present one, on which a measurement depends."""
-        return self._n_taps - 1
 
     @property
     def hrf(self) -> dict[str, Tensor]:
@@ -112,30 +149,104 @@ class BOLDReadout(DRMReadout):
         response = double_gamma(ticks * (self.resolution / 1000), **parameters)
         return response / response.sum(1, keepdim=True)
 
-    def run(self, activity: Tensor, confounds: Tensor | None = None) -> Tensor:
-        """Return the predicted BOLD signal of a stretch of time.
-
-        Parameters
-        ----------
-        activity : Tensor, shape (time, batch, n_in)
-            Outputs of all populations, in the network's order.
-        confounds : Tensor of shape (time, batch, n_confounds), optional
-            Confounds; NaN where missing.
-
-        Returns
-        -------
-        Tensor, shape (time, batch, n_out)
-        """
-        neural = self.project(activity)
-        past = self._memory or (neural.new_zeros(self.memory, *neural.shape[1:]),)
-        series = torch.cat([*past, neural])
-        self._memory = (series[neural.shape[0] :],)
-        return self.confound(_convolve(series, self.response, neural.shape[0]), confounds)
-
     def extra_repr(self) -> str:
         """Return sizes, resolution and response, for printing."""
         learned = f", learn={list(self.raw_hrf)}" if len(self.raw_hrf) else ""
         return f"{super().extra_repr()}, resolution={self.resolution}, hrf={self._hrf}{learned}"
+
+
+class BasisReadout(_ConvolvedReadout):
+    """A BOLD readout whose responses are weighted sums of given ones, with weights of each voxel.
+
+    With ``basis="derivatives"`` the response is the canonical one plus learned shares of its
+    derivatives in time and dispersion, which move its peak by up to about a second and change its
+    width. With ``basis="fir"`` it is piecewise linear, of any shape, and starts at the canonical
+    one.
+
+    Parameters
+    ----------
+    n_in : int, default 1
+        Number of units of all populations together.
+    n_out : int, default 1
+        Number of voxels.
+    resolution : float
+        Length of a tick in milliseconds.
+    basis : {"derivatives", "fir"}, default "derivatives"
+        The responses that are summed: `drm.derivative_responses` or `drm.fir_responses`.
+    step : float, default 2
+        Seconds between the pieces of ``fir``.
+    n_confounds, weight, units, mask, generator
+        As for `DRMReadout`.
+
+    Attributes
+    ----------
+    coefficients : Parameter, shape (n_out, 2) or (n_out, piece)
+        Shares of the two derivatives, in seconds, from zero; or the response at each step.
+
+    Raises
+    ------
+    ValueError
+        If the resolution is not positive, not shorter than the response or longer than the step of
+        the pieces, or the basis is unknown.
+
+    Notes
+    -----
+    The size of a free response and the weights of the units are only determined together: fix
+    the `weight` to compare responses between voxels.
+
+    Examples
+    --------
+    >>> readout = BasisReadout(1, 1, resolution=1000, basis="fir", weight=torch.eye(1))
+    >>> readout.response.argmax().item()  # the canonical peak, at 5 s, on a grid of 2 s
+    6
+    """
+
+    def __init__(
+        self,
+        n_in: int = 1,
+        n_out: int = 1,
+        *,
+        resolution: float,
+        basis: Literal["derivatives", "fir"] = "derivatives",
+        step: float = 2.0,
+        n_confounds: int = 0,
+        weight: Tensor | None = None,
+        units: Sequence[int] | None = None,
+        mask: Any = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(
+            n_in, n_out, n_confounds=n_confounds, weight=weight, units=units, mask=mask, generator=generator
+        )
+        if basis not in ("derivatives", "fir"):
+            raise ValueError(f"basis must be 'derivatives' or 'fir', got {basis!r}.")
+        self.resolution: float = float(resolution)
+        self.basis = basis
+        self.step = float(step)
+        seconds = self.resolution / 1000
+        # In double precision on the host, whatever the module is moved to: `response` converts it.
+        if basis == "derivatives":
+            self._fixed, self._pieces = derivative_responses(seconds).tensor_split((1,))
+            initial = torch.zeros(n_out, 2)
+        else:
+            self._pieces = fir_responses(seconds, step=self.step)
+            self._fixed = torch.zeros(1, self._pieces.shape[1], dtype=torch.float64)
+            peaks = torch.arange(1, len(self._pieces) + 1, dtype=torch.float64) * self.step
+            canonical = double_gamma(peaks)
+            canonical = canonical / (canonical @ self._pieces).sum()
+            initial = canonical.to(torch.get_default_dtype()).repeat(n_out, 1)
+        self._n_taps = self._pieces.shape[1]
+        self.coefficients: nn.Parameter = nn.Parameter(initial)
+
+    @property
+    def response(self) -> Tensor:
+        """The response of each voxel at the ticks after a burst of activity, (n_out, tick)."""
+        own = self.coefficients
+        return self._fixed.to(own) + own @ self._pieces.to(own)
+
+    def extra_repr(self) -> str:
+        """Return sizes, resolution and basis, for printing."""
+        return f"{super().extra_repr()}, resolution={self.resolution}, basis={self.basis!r}, step={self.step}"
 
 
 def _convolve(series: Tensor, response: Tensor, n_ticks: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from drm.node import DRMNode
 
@@ -62,6 +63,11 @@ class DRMConnection(DRMNode):
         """
         return None
 
+    @property
+    def projection(self) -> Tensor | None:
+        """What the features are multiplied with, of shape (n_out, n_in); None for no change."""
+        return None
+
     def read(self, like: Tensor) -> Tensor:
         """Return what arrives in this tick, without sending anything.
 
@@ -77,9 +83,11 @@ class DRMConnection(DRMNode):
         """
         coefficients = self.coefficients()
         if coefficients is None:
-            return self._sent(self.delay, like)
-        arriving = torch.stack([self._sent(lag, like) for lag in self.lags])
-        return torch.tensordot(coefficients, arriving, dims=1)
+            arriving = self._sent(self.delay, like)
+        else:
+            taps = torch.stack([self._sent(lag, like) for lag in self.lags])
+            arriving = torch.tensordot(coefficients, taps, dims=1)
+        return arriving if self.projection is None else functional.linear(arriving, self.projection)
 
     def _sent(self, lag: int, like: Tensor) -> Tensor:
         if lag == 0:

@@ -103,9 +103,10 @@ class LaggedProduct:
         self.has_gaps: bool = not bool(self.occupied.all())
         flat = self.address.flatten()
         first = int(flat[0])
-        # A single delay from all units needs no gathering: the values lie side by side.
+        # A single delay from all units needs no gathering: the values lie side by side, in one tick.
         side_by_side = torch.arange(first, first + self.n_columns, device=self.device)
-        self.slice_start: int | None = first if torch.equal(flat, side_by_side) else None
+        whole_tick = first % self.n_columns == 0 and torch.equal(flat, side_by_side)
+        self.slice_start: int | None = first if whole_tick else None
         self._addresses: dict[int, Tensor] = {}
 
     def _address(self, n_ticks: int) -> Tensor:

@@ -26,9 +26,10 @@ class _GatedPopulation(DRMPopulation):
         *,
         name: str | None = None,
         position: Sequence[float] | None = None,
+        unit: str | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(n_in, n_out, delay, name=name, position=position, generator=generator)
+        super().__init__(n_in, n_out, delay, name=name, position=position, unit=unit, generator=generator)
         bound = 1 / math.sqrt(n_out)
         shapes = {
             "weight": (self.n_gates * n_out, n_in),
@@ -49,7 +50,7 @@ class GRUPopulation(_GatedPopulation):
 
     Parameters
     ----------
-    n_in, n_out, delay, name, position, generator
+    n_in, n_out, delay, name, position, unit, generator
         As for `DRMPopulation`.
 
     Attributes
@@ -146,7 +147,7 @@ class LSTMPopulation(_GatedPopulation):
 
     Parameters
     ----------
-    n_in, n_out, delay, name, position, generator
+    n_in, n_out, delay, name, position, unit, generator
         As for `DRMPopulation`.
 
     Attributes

@@ -6,7 +6,15 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-__all__ = ["CANONICAL", "GLOVER", "Convention", "double_gamma", "sampled_response"]
+__all__ = [
+    "CANONICAL",
+    "GLOVER",
+    "Convention",
+    "derivative_responses",
+    "double_gamma",
+    "fir_responses",
+    "sampled_response",
+]
 
 Convention = Literal["spm", "nilearn"]
 
@@ -181,3 +189,101 @@ def sampled_response(
     if not float(response.sum()) > 0:
         raise ValueError(f"The haemodynamic response {known} has no positive area at steps of {step} s.")
     return response / response.sum()
+
+
+def derivative_responses(
+    repetition_time: float,
+    *,
+    convention: Convention = "spm",
+    oversampling: int = 1,
+    parameters: dict[str, float] | None = None,
+) -> Tensor:
+    """Return the haemodynamic response with its derivatives in time and in dispersion.
+
+    The derivatives are the differences that SPM and nilearn take: between the response and one
+    that sets in later (by 1 s in SPM, 0.1 s in nilearn), and between the response and one whose
+    dispersion is 0.01 s larger, each over that step.
+
+    Parameters
+    ----------
+    repetition_time, convention, oversampling, parameters
+        As for `sampled_response`.
+
+    Returns
+    -------
+    Tensor of double precision, shape (3, sample)
+        The response, with a sum of one; its derivatives in time and in dispersion, per second.
+
+    Raises
+    ------
+    ValueError
+        As for `sampled_response`.
+
+    References
+    ----------
+    Friston et al. (1998), NeuroImage 7, 30-40, doi:10.1006/nimg.1997.0306.
+
+    Examples
+    --------
+    >>> derivative_responses(2.0).shape
+    torch.Size([3, 17])
+    """
+    known = CANONICAL | (parameters or {})
+    shifts = {"onset": 1.0 if convention == "spm" else 0.1, "peak_dispersion": 0.01}
+    canonical = sampled_response(
+        repetition_time, convention=convention, oversampling=oversampling, parameters=parameters
+    )
+    rows = [canonical]
+    for name, step in shifts.items():
+        shifted = sampled_response(
+            repetition_time,
+            convention=convention,
+            oversampling=oversampling,
+            parameters={**(parameters or {}), name: known[name] + step},
+        )
+        rows.append((canonical - shifted) / step)
+    return torch.stack(rows)
+
+
+def fir_responses(repetition_time: float, *, step: float = 2.0, duration: float = 32.0) -> Tensor:
+    """Return the pieces of which a response of any shape is made: one for each of equal steps.
+
+    A piece rises linearly from zero over one step and falls over the next, so that a weighted sum
+    of all connects the weights by straight lines. It is a finite impulse response where samples
+    are a step apart.
+
+    Parameters
+    ----------
+    repetition_time : float
+        Seconds between samples.
+    step : float, default 2
+        Seconds between the peaks of pieces, at least the repetition time. The first lies one step
+        after the burst of activity.
+    duration : float, default 32
+        Seconds after which the response has ended.
+
+    Returns
+    -------
+    Tensor of double precision, shape (piece, sample)
+
+    Raises
+    ------
+    ValueError
+        If the repetition time is not positive or larger than the step, or the duration is shorter
+        than two steps.
+
+    Examples
+    --------
+    >>> fir_responses(1.0, step=2.0, duration=6.0).tolist()
+    [[0.0, 0.5, 1.0, 0.5, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.5, 1.0, 0.5, 0.0]]
+    """
+    if not 0 < repetition_time <= step or not 2 * step <= duration < math.inf:
+        raise ValueError(
+            f"Steps of {step} s must be at least the {repetition_time} s between samples, and two of them must fit "
+            f"the duration of {duration} s."
+        )
+    n_samples = math.floor(duration / repetition_time + 1e-9) + 1
+    time = torch.arange(n_samples, dtype=torch.float64) * repetition_time
+    n_pieces = math.floor(duration / step - 1e-9)
+    peaks = torch.arange(1, n_pieces + 1, dtype=torch.float64).unsqueeze(1) * step
+    return torch.relu(1 - (time - peaks).abs() / step)

@@ -1,6 +1,7 @@
 """From samples with times to what happens at each tick."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -28,13 +29,14 @@ class DRMIterator:
     ----------
     resolution : float
         Length of a tick in milliseconds.
-    stimulus : array, shape (sample, feature) or (sample, batch, feature)
-        Finite.
-    stim_time : array, shape (sample,)
+    stimulus : array, shape (sample, feature) or (sample, batch, feature); or mapping of str to these
+        Finite. A mapping holds several named stimuli, each with its own times; their features are
+        put side by side in its order. So it is with response and confounds.
+    stim_time : array, shape (sample,); or mapping of str to these
         Times of the stimulus samples in milliseconds, from 0 on, in any order.
-    response : array, shape (sample, measurement) or (sample, batch, measurement), optional
-        Measurements; NaN where one is missing.
-    resp_time : array, shape (sample,), optional
+    response : array, shape (sample, measurement) or (sample, batch, measurement), optional; or mapping
+        Measurements; NaN where one is missing. The names are those of a `drm.JointReadout`.
+    resp_time : array, shape (sample,), optional; or mapping
         Times of the measurements in milliseconds.
     batch_size : int, default 1
         Number of stretches; for three axes the size of the second axis, and need not be given.
@@ -55,6 +57,11 @@ class DRMIterator:
         Of the tensors given; torch's default type when not given.
     device : torch.device or str, optional
         Of the tensors given.
+
+    Attributes
+    ----------
+    streams : dict
+        For stimulus, response and confounds where each named stream stands among the features.
 
     Raises
     ------
@@ -97,33 +104,41 @@ class DRMIterator:
         if between not in get_args(Between):
             raise ValueError(f"between must be one of {get_args(Between)}, got {between!r}.")
         self.resolution: float = float(resolution)
-        streams = {
-            "stimulus": _stream("stimulus", stimulus, stim_time, self.resolution),
-            "response": _stream("response", response, resp_time, self.resolution),
-            "confounds": _stream("confounds", confounds, confound_time, self.resolution),
+        given = {
+            **_named("stimulus", stimulus, stim_time),
+            **_named("response", response, resp_time),
+            **_named("confounds", confounds, confound_time),
         }
-        found = {name: stream for name, stream in streams.items() if stream is not None}
-        if "stimulus" not in found:
+        found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+        for (kind, name), (values, times) in given.items():
+            stream = _stream(kind if kind == name else f"{kind} {name!r}", values, times, self.resolution)
+            if stream is not None:
+                found[kind, name] = stream
+        stimuli = [stream for (kind, _), stream in found.items() if kind == "stimulus"]
+        if not stimuli:
             raise ValueError("A stimulus is needed; give zeros where there is none.")
-        if not np.isfinite(found["stimulus"][0]).all():
+        if not all(np.isfinite(values).all() for values, _ in stimuli):
             raise ValueError("The stimulus must be finite; leave out the samples that are missing.")
         batched = {name: values.shape[1] for name, (values, _) in found.items() if values.ndim == 3}
         if batched and (len(set(batched.values())) > 1 or len(batched) < len(found)):
-            sizes = {name: values.shape for name, (values, _) in found.items()}
+            sizes = {name: values.shape for (_, name), (values, _) in found.items()}
             raise ValueError(
                 f"Stimulus, response and confounds must all have the same batch axis, or none; got shapes {sizes}."
             )
 
-        n_ticks = 1 + max(int(ticks.max()) for name, (_, ticks) in found.items() if name != "confounds")
-        on_grid = {}
-        for name, (values, ticks) in found.items():
+        n_ticks = 1 + max(int(ticks.max()) for (kind, _), (_, ticks) in found.items() if kind != "confounds")
+        side_by_side: dict[str, list[np.ndarray]] = {}
+        self.streams: dict[str, dict[str, slice]] = {}
+        for (kind, name), (values, ticks) in found.items():
             inside = ticks < n_ticks
-            fill = 0.0 if name == "stimulus" else math.nan
-            on_grid[name] = bin_samples(
-                values[inside], ticks[inside], n_ticks, fill=fill, duplicates=duplicates, name=name
-            )
-        if between != "zero":
-            on_grid["stimulus"] = _fill(on_grid["stimulus"], found["stimulus"][1], between)
+            fill = 0.0 if kind == "stimulus" else math.nan
+            grid = bin_samples(values[inside], ticks[inside], n_ticks, fill=fill, duplicates=duplicates, name=name)
+            if kind == "stimulus" and between != "zero":
+                grid = _fill(grid, ticks, between)
+            start = sum(part.shape[-1] for part in side_by_side.get(kind, []))
+            side_by_side.setdefault(kind, []).append(grid)
+            self.streams.setdefault(kind, {})[name] = slice(start, start + grid.shape[-1])
+        on_grid = {kind: np.concatenate(grids, axis=-1) for kind, grids in side_by_side.items()}
         if batched:
             size = next(iter(batched.values()))
             if batch_size not in (None, size):
@@ -337,6 +352,18 @@ def _fill(grid: np.ndarray, ticks: np.ndarray, between: Between) -> np.ndarray:
         share = ((every - start) / (stop - start)).reshape(-1, *[1] * (grid.ndim - 1))
         filled[every] = (1 - share) * grid[start] + share * grid[stop]
     return filled
+
+
+def _named(kind: str, values: Any, times: Any) -> dict[tuple[str, str], tuple[Any, Any]]:
+    """Return the values and times of each stream of a kind; a single one bears the kind's name."""
+    if isinstance(values, Mapping) != isinstance(times, Mapping) and values is not None and times is not None:
+        raise ValueError(f"The {kind} needs values and times of the same names.")
+    if not isinstance(values, Mapping):
+        return {(kind, kind): (values, times)}
+    moments = dict(times or {})
+    if list(values) != list(moments):
+        raise ValueError(f"The {kind} needs times for {list(values)}, got them for {list(moments)}.")
+    return {(kind, name): (values[name], moments[name]) for name in values}
 
 
 def _stream(name: str, values: Any, times: Any, resolution: float) -> tuple[np.ndarray, np.ndarray] | None:

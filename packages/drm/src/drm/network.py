@@ -1,15 +1,17 @@
 """The artificial brain: populations, the connections among them, and a readout."""
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drm.assembly import Assembly, can_assemble
+from drm.assembly import Assembly, Inlets, can_assemble
 from drm.connection import DRMConnection
+from drm.distance import LONGEST_DELAY, warn_of_positions
 from drm.node import DRMNode
 from drm.population import DRMPopulation
 from drm.readout import DRMReadout
@@ -29,8 +31,10 @@ class DRMNet(DRMNode):
     ----------
     populations : sequence of DRMPopulation
         At least one.
-    ws : sequence of DRMConnection or None, one for each population
-        Connections from the stimulus; None where a population does not receive it.
+    ws : sequence of DRMConnection or None, one for each population; or mapping of str to these
+        Connections from the stimulus; None where a population does not receive it. A mapping has
+        such a sequence for each of several named stimuli, which are side by side in the features
+        of what `run` takes, in the mapping's order.
     Wp : array of objects or nested sequences, shape (population, population)
         Connections among populations, ``Wp[target, source]``; None where there is none.
     readout : DRMReadout
@@ -43,7 +47,7 @@ class DRMNet(DRMNode):
         outputs are zero at the start of each tick, as in the framework's first implementation,
         which drops about half of what is sent; for comparisons with it only.
     seed : int, default 0
-        Seed of the order in ``random`` and ``legacy``.
+        Seed of the order in ``random`` and ``legacy``, and of the populations' noise.
     vectorised : bool, optional
         Whether all populations of a kind are computed at once over whole stretches of time, which
         is faster and gives the same result. By default it is so wherever possible: in mode
@@ -80,7 +84,7 @@ class DRMNet(DRMNode):
     def __init__(
         self,
         populations: Sequence[DRMPopulation],
-        ws: Sequence[DRMConnection | None],
+        ws: Sequence[DRMConnection | None] | Mapping[str, Sequence[DRMConnection | None]],
         Wp: Any,
         readout: DRMReadout,
         *,
@@ -89,36 +93,43 @@ class DRMNet(DRMNode):
         vectorised: bool | None = None,
     ) -> None:
         populations = list(populations)
-        rows = _check_parts(populations, list(ws), Wp, readout)
-        widths = {line.n_in for line in ws if line is not None}
-        if len(widths) > 1:
-            raise ValueError(
-                "All connections from the stimulus must have the same n_in, the number of stimulus "
-                f"features; got {sorted(widths)}."
-            )
-        super().__init__(n_in=widths.pop() if widths else 1, n_out=readout.n_out)
-        self.receives_stimulus: bool = any(line is not None for line in ws)
+        named = isinstance(ws, Mapping)
+        by_stimulus = {name: list(lines) for name, lines in ws.items()} if named else {"stimulus": list(ws)}
+        rows = _check_parts(populations, by_stimulus, Wp, readout)
+        stimuli = _stimulus_features(by_stimulus)
+        n_features = max((features.stop for features in stimuli.values()), default=0)
+        super().__init__(n_in=max(1, n_features), n_out=readout.n_out)
+        self.receives_stimulus: bool = n_features > 0
+        self.stimuli: dict[str, slice] = stimuli
         self.populations: nn.ModuleList = nn.ModuleList(populations)
         self.readout = readout
-        self.ws: list[DRMConnection | None] = list(ws)
-        self.Wp = rows
-        self.connections: nn.ModuleList = nn.ModuleList(
-            line for row in [self.ws, *rows] for line in row if line is not None
+        self.ws: list[DRMConnection | None] | dict[str, list[DRMConnection | None]] = (
+            by_stimulus if named else by_stimulus["stimulus"]
         )
-        _check_widths(self._populations, self.ws, rows, readout, self.n_in)
+        self.Wp = rows
+        self._inlets: Inlets = [
+            [(stimuli[name], line) for name, lines in by_stimulus.items() if (line := lines[i]) is not None]
+            for i in range(len(populations))
+        ]
+        self.connections: nn.ModuleList = nn.ModuleList(
+            line for row in [*by_stimulus.values(), *rows] for line in row if line is not None
+        )
+        _check_widths(self._populations, self._inlets, rows, readout)
+        _check_units(self._populations, by_stimulus, rows, readout)
         if mode not in get_args(UpdateMode):
             raise ValueError(f"mode must be one of {get_args(UpdateMode)}, got {mode!r}.")
         self.mode: UpdateMode = mode
         self._order = _order_without_delay(self._populations, rows) if mode == "sync" else None
         self.generator: torch.Generator = torch.Generator().manual_seed(seed)
-        possible = mode == "sync" and can_assemble(self._populations, self.ws, rows)
+        self.noise_generator: torch.Generator = torch.Generator().manual_seed(seed)
+        possible = mode == "sync" and can_assemble(self._populations, self._inlets, rows)
         if vectorised and not possible:
             raise ValueError(
                 "The network cannot be vectorised: that takes mode 'sync', delays of at least one "
                 "tick among populations, and parts without their own forward."
             )
         self.vectorised: bool = possible if vectorised is None else vectorised
-        self._assembly = Assembly(self._populations, self.ws, rows, self.n_in) if self.vectorised else None
+        self._assembly = Assembly(self._populations, self._inlets, rows, self.n_in) if self.vectorised else None
 
     @property
     def _populations(self) -> list[DRMPopulation]:
@@ -188,10 +199,11 @@ class DRMNet(DRMNode):
         self._check_stimulus(stimulus)
         if confounds is not None:
             confounds = confounds.to(device=reference.device, dtype=reference.dtype)
+        noise = self._draw_noise(stimulus)
         if self._assembly is not None:
-            activity = self._run_vectorised(self._assembly, stimulus)
+            activity = self._run_vectorised(self._assembly, stimulus, noise)
         else:
-            activity = self._run_one_by_one(stimulus)
+            activity = self._run_one_by_one(stimulus, noise)
         return self._read(activity, confounds), activity
 
     def _check_stimulus(self, stimulus: Tensor) -> None:
@@ -212,20 +224,35 @@ class DRMNet(DRMNode):
                     f"{stimulus.shape[1]}; call reset first."
                 )
 
-    def _run_vectorised(self, assembly: Assembly, stimulus: Tensor) -> Tensor:
+    def _draw_noise(self, stimulus: Tensor) -> Tensor | None:
+        """Return standard normal numbers (time, batch, drive) for all populations with noise."""
+        n_drives = sum(p.n_drive * p.n_out for p in self._populations if p.noise is not None)
+        if n_drives == 0:
+            return None
+        # Tick by tick, and on the host in single precision: the numbers are then the same however
+        # time is cut, on every device and in every precision.
+        noise = torch.empty(*stimulus.shape[:2], n_drives)
+        for tick in noise:
+            tick.normal_(generator=self.noise_generator)
+        return noise.to(stimulus)
+
+    def _run_vectorised(self, assembly: Assembly, stimulus: Tensor, noise: Tensor | None) -> Tensor:
         if not self.receives_stimulus:
             stimulus = stimulus.new_zeros(*stimulus.shape[:2], self.n_in)
         memory = self._memory or assembly.initial_memory(self._populations, stimulus.shape[1])
         memory = tuple(x.to(stimulus) for x in memory)
-        activity, self._memory = assembly.run(self._populations, stimulus, memory)
+        activity, self._memory = assembly.run(self._populations, stimulus, memory, noise)
         return activity
 
-    def _run_one_by_one(self, stimulus: Tensor) -> Tensor:
+    def _run_one_by_one(self, stimulus: Tensor, noise: Tensor | None) -> Tensor:
         batch = stimulus.shape[1]
         outputs = list(self._memory) or self._silence(stimulus, batch)
+        sizes = [0 if p.noise is None else p.n_drive * p.n_out for p in self._populations]
+        given = [None] * stimulus.shape[0] if noise is None else list(noise)
         ticks = []
-        for x in stimulus:
-            outputs = self._tick_sync(x, outputs) if self._order else self._tick(x, outputs)
+        for x, drawn in zip(stimulus, given, strict=True):
+            shares = [None] * len(sizes) if drawn is None else list(drawn.split(sizes, dim=-1))
+            outputs = self._tick_sync(x, outputs, shares) if self._order else self._tick(x, outputs, shares)
             ticks.append(torch.cat(outputs, dim=-1))
         self._memory = tuple(outputs)
         return torch.stack(ticks)
@@ -233,31 +260,34 @@ class DRMNet(DRMNode):
     def _silence(self, like: Tensor, batch: int) -> list[Tensor]:
         return [like.new_zeros(batch, p.n_out) for p in self._populations]
 
-    def _tick_sync(self, x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+    def _respond(self, index: int, arriving: list[Tensor], noise: Tensor | None) -> Tensor:
+        population = self._populations[index]
+        # A population without noise may have a forward of its own, which knows of none.
+        return population(arriving) if population.noise is None else population(arriving, noise)
+
+    def _tick_sync(self, x: Tensor, outputs: list[Tensor], noise: Sequence[Tensor | None]) -> list[Tensor]:
         outputs = list(outputs)
         for i in self._order or ():
-            line = self.ws[i]
-            arriving = [] if line is None else [line(x)]
+            arriving = [line(x[:, features]) for features, line in self._inlets[i]]
             arriving += [line.read(outputs[j]) for j, line in enumerate(self.Wp[i]) if line is not None]
             # Nothing reads this output at this tick but connections without delay, which come
             # later in the order: all others read what was sent in ticks before.
-            outputs[i] = self.populations[i](arriving)
+            outputs[i] = self._respond(i, arriving, noise[i])
         for row in self.Wp:
             for j, line in enumerate(row):
                 if line is not None:
                     line.push(outputs[j])
         return outputs
 
-    def _tick(self, x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+    def _tick(self, x: Tensor, outputs: list[Tensor], noise: Sequence[Tensor | None]) -> list[Tensor]:
         order = range(len(self.populations))
         if self.mode != "sequential":
             order = torch.randperm(len(self.populations), generator=self.generator).tolist()
         outputs = self._silence(x, x.shape[0]) if self.mode == "legacy" else list(outputs)
         for i in order:
-            line = self.ws[i]
-            arriving = [] if line is None else [line(x)]
+            arriving = [line(x[:, features]) for features, line in self._inlets[i]]
             arriving += [line(outputs[j]) for j, line in enumerate(self.Wp[i]) if line is not None]
-            outputs[i] = self.populations[i](arriving)
+            outputs[i] = self._respond(i, arriving, noise[i])
         return outputs
 
     def _read(self, activity: Tensor, confounds: Tensor | None) -> Tensor:
@@ -268,20 +298,35 @@ class DRMNet(DRMNode):
         return torch.stack([self.readout(x.split(self.sizes, dim=-1), c) for x, c in ticks])
 
     def _nodes(self) -> list[DRMNode]:
-        return [*self.populations, *self.connections, self.readout]  # pyright: ignore
+        return [*self.populations, *self.connections, *self.readout.parts()]  # pyright: ignore
 
     @property
     def state(self) -> tuple[tuple[Tensor, ...], ...]:
         """All that is remembered between two ticks, cut out of the gradient's history.
 
-        Setting it takes the network back to that moment.
+        Setting it takes the network back to that moment, its random numbers included.
         """
-        return tuple(tuple(x.detach() for x in node._memory) for node in (self, *self._nodes()))
+        memories = [tuple(x.detach() for x in node._memory) for node in (self, *self._nodes())]
+        return (*memories, self.random_state)
 
     @state.setter
     def state(self, state: tuple[tuple[Tensor, ...], ...]) -> None:
-        for node, memory in zip((self, *self._nodes()), state, strict=True):
+        *memories, self.random_state = state
+        for node, memory in zip((self, *self._nodes()), memories, strict=True):
             node._memory = memory
+
+    @property
+    def random_state(self) -> tuple[Tensor, ...]:
+        """The states of the generators of orders and of noise; setting it takes them back."""
+        return (self.generator.get_state(), self.noise_generator.get_state())
+
+    @random_state.setter
+    def random_state(self, random_state: tuple[Tensor, ...]) -> None:
+        for generator, state in zip((self.generator, self.noise_generator), random_state, strict=True):
+            generator.set_state(state)
+
+    def _by_stimulus(self) -> dict[str, list[DRMConnection | None]]:
+        return self.ws if isinstance(self.ws, dict) else {"stimulus": self.ws}
 
     def signature(self) -> str:
         """Return a text that two networks share if and only if they are built alike.
@@ -301,9 +346,9 @@ class DRMNet(DRMNode):
                 {"name": name, "kind": type(p).__name__, "n_in": p.n_in, "n_out": p.n_out}
                 for name, p in zip(self.names, self._populations, strict=True)
             ],
-            "ws": [delay(line) for line in self.ws],
+            "ws": {name: [delay(line) for line in lines] for name, lines in self._by_stimulus().items()},
             "Wp": [[delay(line) for line in row] for row in self.Wp],
-            "readout": f"{type(self.readout).__name__}({self.readout.extra_repr()})",
+            "readout": [f"{type(part).__name__}({part.extra_repr()})" for part in self.readout.parts()],
             "mode": self.mode,
         }
         return json.dumps(description)
@@ -327,7 +372,7 @@ def _name(populations: Sequence[DRMPopulation], index: int) -> str:
 
 
 def _check_parts(
-    populations: list[DRMPopulation], ws: list[Any], Wp: Any, readout: Any
+    populations: list[DRMPopulation], by_stimulus: dict[str, list[Any]], Wp: Any, readout: Any
 ) -> list[list[DRMConnection | None]]:
     if not populations:
         raise ValueError("A network needs at least one population.")
@@ -339,14 +384,17 @@ def _check_parts(
     if not isinstance(readout, DRMReadout):
         raise TypeError(f"The readout must be a DRMReadout, got {readout!r}.")
     n = len(populations)
-    if len(ws) != n:
-        raise ValueError(f"ws must have one element for each of {n} populations, got {len(ws)}.")
+    for name, lines in by_stimulus.items():
+        if len(lines) != n:
+            raise ValueError(
+                f"ws must have one element for each of {n} populations, got {len(lines)} for the stimulus {name!r}."
+            )
     rows = [list(row) for row in Wp]
     if len(rows) != n or any(len(row) != n for row in rows):
         lengths = [len(row) for row in rows]
         raise ValueError(f"Wp must be {n} x {n} (target, source), got rows of lengths {lengths}.")
     seen: dict[int, str] = {}
-    places = [(f"ws[{i}]", line) for i, line in enumerate(ws)]
+    places = [(f"ws[{i}]", line) for lines in by_stimulus.values() for i, line in enumerate(lines)]
     places += [(f"Wp[{i}, {j}]", line) for i, row in enumerate(rows) for j, line in enumerate(row)]
     for place, line in places:
         if line is None:
@@ -362,15 +410,74 @@ def _check_parts(
     return rows
 
 
-def _check_widths(
+def _stimulus_features(by_stimulus: dict[str, list[DRMConnection | None]]) -> dict[str, slice]:
+    """Return where each stimulus stands among the features of what a network is given."""
+    features: dict[str, slice] = {}
+    start = 0
+    for name, lines in by_stimulus.items():
+        widths = {line.n_in for line in lines if line is not None}
+        if len(widths) > 1:
+            raise ValueError(
+                f"All connections from the {name} must have the same n_in, the number of its features; "
+                f"got {sorted(widths)}."
+            )
+        if not widths and len(by_stimulus) > 1:
+            raise ValueError(f"No population receives the stimulus {name!r}.")
+        width = widths.pop() if widths else 0
+        features[name] = slice(start, start + width)
+        start += width
+    return features
+
+
+def _check_units(
     populations: list[DRMPopulation],
-    ws: list[DRMConnection | None],
+    by_stimulus: dict[str, list[DRMConnection | None]],
     rows: list[list[DRMConnection | None]],
     readout: DRMReadout,
-    n_stimulus: int,
+) -> None:
+    """Refuse parts with ticks of different lengths, and warn of times and places no brain has."""
+    names = [_name(populations, i) for i in range(len(populations))]
+    parts: list[tuple[str, Any]] = list(zip(names, populations, strict=True))
+    parts += [(f"Wp[{i}, {j}]", line) for i, row in enumerate(rows) for j, line in enumerate(row) if line is not None]
+    parts += [
+        (f"the connection from the {name} to {names[i]}", line)
+        for name, lines in by_stimulus.items()
+        for i, line in enumerate(lines)
+        if line is not None
+    ]
+    parts += [("the readout", part) for part in readout.parts()]
+    lengths = {place: length for place, part in parts if (length := getattr(part, "resolution", None)) is not None}
+    if len(set(lengths.values())) > 1:
+        first = next(iter(lengths))
+        second = next(place for place in lengths if lengths[place] != lengths[first])
+        raise ValueError(
+            f"All parts of a network share its ticks, but those of {first} last {lengths[first]} ms and those of "
+            f"{second} {lengths[second]} ms."
+        )
+    resolution = next(iter(lengths.values()), None)
+    for i, row in enumerate(rows):
+        for j, line in enumerate(row):
+            if line is None or resolution is None or line.coefficients() is not None:
+                continue
+            if i != j and line.delay * resolution > LONGEST_DELAY:
+                warnings.warn(
+                    f"The connection from {names[j]} to {names[i]} takes {line.delay * resolution:g} ms "
+                    f"({line.delay} ticks of {resolution:g} ms); between cortical areas it takes milliseconds "
+                    "to tens of them. Is the delay in ticks?",
+                    stacklevel=3,
+                )
+    placed = {name: p.position for name, p in zip(names, populations, strict=True) if p.position is not None}
+    warn_of_positions(placed, stacklevel=4)
+
+
+def _check_widths(
+    populations: list[DRMPopulation],
+    inlets: Inlets,
+    rows: list[list[DRMConnection | None]],
+    readout: DRMReadout,
 ) -> None:
     for i, population in enumerate(populations):
-        expected = 0 if ws[i] is None else n_stimulus
+        expected = sum(line.n_out for _, line in inlets[i])
         for j, line in enumerate(rows[i]):
             if line is None:
                 continue

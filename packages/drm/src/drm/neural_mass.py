@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,7 +40,9 @@ class NeuralMassPopulation(DRMPopulation):
         The integration's order is 1, 2 and 4.
     n_steps : int, default 1
         Number of integration steps in a tick.
-    name, position, generator
+    noise : float or sequence of n_out floats, default 0
+        White noise in the drive, in units of the drive times the square root of a second.
+    learn_noise, sign, mask, name, position, unit, generator
         As for `DRMPopulation`.
 
     Raises
@@ -63,12 +65,30 @@ class NeuralMassPopulation(DRMPopulation):
         learn: Sequence[str] = (),
         method: Method = "rk4",
         n_steps: int = 1,
+        noise: float | Sequence[float] = 0.0,
+        learn_noise: bool = False,
+        sign: Any = None,
+        mask: Any = None,
         name: str | None = None,
         position: Sequence[float] | None = None,
+        unit: str | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(n_in, n_out, delay, name=name, position=position, generator=generator)
+        super().__init__(
+            n_in,
+            n_out,
+            delay,
+            noise=noise,
+            learn_noise=learn_noise,
+            sign=sign,
+            mask=mask,
+            name=name,
+            position=position,
+            unit=unit,
+            generator=generator,
+        )
         self.advance: Integrated = Integrated(self.derivative, self.observe, method, float(resolution), n_steps)
+        self.resolution: float = self.advance.resolution
         register_constants(self, self.constants, constants, learn, n_out)
 
     @staticmethod
@@ -108,6 +128,16 @@ class NeuralMassPopulation(DRMPopulation):
         """
         return state.select(-3, 0)
 
+    def noise_scale(self) -> Tensor | None:
+        """Return the standard deviation of the noise in a tick's drive.
+
+        Returns
+        -------
+        Tensor of shape (n_drive * n_out,), or None without noise
+        """
+        scale = super().noise_scale()
+        return None if scale is None else scale / math.sqrt(self.resolution / 1000)
+
     def unit_parameters(self) -> tuple[Tensor, ...]:
         """Return the constants of all units.
 
@@ -129,8 +159,10 @@ class WilsonCowanPopulation(NeuralMassPopulation):
 
     Parameters
     ----------
-    n_in, n_out, delay, resolution, learn, method, n_steps, name, position, generator
+    n_in, n_out, delay, resolution, learn, method, n_steps, noise, learn_noise, sign, mask
         As for `NeuralMassPopulation`.
+    name, position, unit, generator
+        As for `DRMPopulation`.
     constants : mapping, optional
         w_ee (16), w_ei (12), w_ie (15), w_ii (3), slope_e (1.3), slope_i (2), threshold_e (4),
         threshold_i (3.7), refractory (1), tau_e and tau_i (0.008 s).
@@ -196,8 +228,10 @@ class JansenRitPopulation(NeuralMassPopulation):
 
     Parameters
     ----------
-    n_in, n_out, delay, resolution, learn, method, n_steps, name, position, generator
+    n_in, n_out, delay, resolution, learn, method, n_steps, noise, learn_noise, sign, mask
         As for `NeuralMassPopulation`.
+    name, position, unit, generator
+        As for `DRMPopulation`.
     constants : mapping, optional
         gain_e and gain_i (3.25 and 22 mV), rate_e and rate_i (100 and 50 per second),
         connectivity (135), max_rate (5 per second), threshold (6 mV), steepness (0.56 per mV).
@@ -277,8 +311,10 @@ class WongWangPopulation(NeuralMassPopulation):
 
     Parameters
     ----------
-    n_in, n_out, delay, resolution, learn, method, n_steps, name, position, generator
+    n_in, n_out, delay, resolution, learn, method, n_steps, noise, learn_noise, sign, mask
         As for `NeuralMassPopulation`.
+    name, position, unit, generator
+        As for `DRMPopulation`.
     constants : mapping, optional
         gain (270 per nC), threshold (108 Hz), curvature (0.154 s), tau (0.1 s), gamma (0.641),
         recurrence (0.9), coupling (0.2609 nA), current (0.3 nA).
@@ -338,8 +374,10 @@ class HopfPopulation(NeuralMassPopulation):
 
     Parameters
     ----------
-    n_in, n_out, delay, resolution, learn, method, n_steps, name, position, generator
+    n_in, n_out, delay, resolution, learn, method, n_steps, noise, learn_noise, sign, mask
         As for `NeuralMassPopulation`.
+    name, position, unit, generator
+        As for `DRMPopulation`.
     constants : mapping, optional
         bifurcation (0.02 per second), frequency (0.05 Hz).
 

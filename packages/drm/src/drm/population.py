@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,24 +38,38 @@ class DRMPopulation(DRMNode):
         `drm.connect` makes them.
     negative_slope : float, default 0.01
         Slope of the leaky ReLU below zero; 1 makes the population linear.
+    noise : float or sequence of n_out floats, default 0
+        Standard deviation of the noise that is added to each unit's drive, anew in each tick and
+        independently for each unit and batch item. The network draws it, from its own seed.
+    learn_noise : bool, default False
+        Whether the noise's standard deviation is learned; where it starts at 0 it stays there.
+    sign : array of -1, 0 and 1, shape (n_in,) or (n_out, n_in), optional
+        The sign that each weight keeps, whatever is learned; 0 leaves it free. Dale's law holds
+        when all populations give the columns of one sending unit one sign.
+    mask : array of bool, shape (n_out, n_in), optional
+        The weights that there are; all others are zero and stay it.
     name : str, optional
         The population's name, for messages and pictures.
     position : sequence of three floats, optional
         Coordinates in millimetres.
+    unit : str, optional
+        In what the output is measured, for messages and pictures.
     generator : torch.Generator, optional
         Source of the initial weights; the global generator of torch when not given.
 
     Attributes
     ----------
     weight : Parameter, shape (n_drive * n_out, n_in)
-        Starts uniform within plus and minus one over the square root of `n_in`.
+        Starts uniform within plus and minus one over the square root of `n_in`. With `sign` or
+        `mask`, the weights that count are those that `input_weights` gives.
     bias : Parameter, shape (n_drive * n_out,)
         Starts at zero.
 
     Raises
     ------
     ValueError
-        If a size is below 1, the delay is negative, or `position` has not three coordinates.
+        If a size is below 1, the delay is negative, `position` has not three coordinates, the
+        noise is negative or not finite, or `sign` or `mask` has another shape or other values.
 
     Examples
     --------
@@ -70,6 +85,8 @@ class DRMPopulation(DRMNode):
     n_state: ClassVar[int] = 0
 
     negative_slope: Tensor
+    sign: Tensor | None
+    mask: Tensor | None
 
     def __init__(
         self,
@@ -78,23 +95,37 @@ class DRMPopulation(DRMNode):
         delay: int = 1,
         *,
         negative_slope: float = 0.01,
+        noise: float | Sequence[float] = 0.0,
+        learn_noise: bool = False,
+        sign: Any = None,
+        mask: Any = None,
         name: str | None = None,
         position: Sequence[float] | None = None,
+        unit: str | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(n_in, n_out)
         if delay < 0:
             raise ValueError(f"A delay must be at least 0 ticks, got {delay}.")
-        if position is not None and len(position) != 3:
-            raise ValueError(f"A position has three coordinates, got {len(position)}.")
         self.delay = delay
         self.name = name
-        self.position: tuple[float, ...] | None = None if position is None else tuple(float(x) for x in position)
+        self.position: tuple[float, ...] | None = None if position is None else _coordinates(position)
+        self.unit = unit
         bound = 1 / math.sqrt(n_in)
         weight = torch.empty(self.n_drive * n_out, n_in)
         self.weight: nn.Parameter = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
         self.bias: nn.Parameter = nn.Parameter(torch.zeros(self.n_drive * n_out))
         self.register_buffer("negative_slope", torch.tensor(float(negative_slope)))
+        deviation = _deviations(noise, n_out)
+        self.noise: nn.Parameter | None = None
+        if bool((deviation > 0).any()):
+            self.noise = nn.Parameter(deviation, requires_grad=learn_noise)
+        for key, given, allowed in (("sign", sign, (-1.0, 0.0, 1.0)), ("mask", mask, (0.0, 1.0))):
+            table = None if given is None else _table(key, given, n_out, n_in, allowed)
+            self.register_buffer(key, None if table is None else table.repeat(self.n_drive, 1))
+        if sign is not None or mask is not None:
+            with torch.no_grad():
+                self.weight.copy_(self.input_weights())
 
     def unit_parameters(self) -> tuple[Tensor, ...]:
         """Return the parameters of `advance`, one value for each unit.
@@ -134,13 +165,17 @@ class DRMPopulation(DRMNode):
         summed = drive.select(-3, 0)
         return torch.where(summed > 0, summed, slope * summed), state
 
-    def forward(self, x: Sequence[Tensor]) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, x: Sequence[Tensor], noise: Tensor | None = None
+    ) -> Tensor:
         """Return the population's output in one tick.
 
         Parameters
         ----------
         x : sequence of Tensor, each of shape (batch, features)
             What arrives from each afferent, `n_in` features in all.
+        noise : Tensor of shape (batch, n_drive * n_out), optional
+            Standard normal numbers, which `noise_scale` scales; without them there is no noise.
 
         Returns
         -------
@@ -163,6 +198,9 @@ class DRMPopulation(DRMNode):
         recurrent = self.recurrent_weights()
         if recurrent is not None:
             drive = drive + functional.linear(before, recurrent)
+        scale = self.noise_scale()
+        if noise is not None and scale is not None:
+            drive = drive + noise * scale
         drive = drive.T.reshape(self.n_drive, self.n_out, batch)
         output, state = self.advance(drive, state, self.unit_parameters())
         self._memory = (state, output.T)
@@ -174,9 +212,28 @@ class DRMPopulation(DRMNode):
         Returns
         -------
         Tensor, shape (n_drive * n_out, n_in)
-            Drive after drive, with the units of each side by side.
+            Drive after drive, with the units of each side by side. What `mask` leaves out is
+            zero, and what has a `sign` is the absolute value of `weight` with that sign.
+
+        Notes
+        -----
+        Not differentiable at a weight of 0 that has a sign; the derivative taken there is 0.
         """
-        return self.weight
+        weight = self.weight
+        if self.mask is not None:
+            weight = weight * self.mask
+        if self.sign is not None:
+            weight = torch.where(self.sign == 0, weight, self.sign * weight.abs())
+        return weight
+
+    def noise_scale(self) -> Tensor | None:
+        """Return the standard deviation of the noise in each drive and tick.
+
+        Returns
+        -------
+        Tensor of shape (n_drive * n_out,), or None without noise
+        """
+        return None if self.noise is None else self.noise.repeat(self.n_drive)
 
     def recurrent_weights(self) -> Tensor | None:
         """Return the weights of the population's own output in the tick before.
@@ -220,3 +277,31 @@ class DRMPopulation(DRMNode):
         """Return the sizes and the name, for printing."""
         named = "" if self.name is None else f", name={self.name!r}"
         return f"n_in={self.n_in}, n_out={self.n_out}{named}"
+
+
+def _coordinates(position: Sequence[float]) -> tuple[float, ...]:
+    if len(position) != 3:
+        raise ValueError(f"A position has three coordinates, got {len(position)}.")
+    coordinates = tuple(float(x) for x in position)
+    if not all(math.isfinite(x) for x in coordinates):
+        raise ValueError(f"A position must be finite, got {coordinates}.")
+    return coordinates
+
+
+def _deviations(noise: float | Sequence[float], n_out: int) -> Tensor:
+    deviation = torch.as_tensor(noise, dtype=torch.get_default_dtype())
+    if deviation.ndim > 1 or deviation.numel() not in (1, n_out):
+        raise ValueError(f"noise must be one number or {n_out}, got shape {tuple(deviation.shape)}.")
+    if not bool((deviation >= 0).all() and torch.isfinite(deviation).all()):
+        raise ValueError(f"noise must be finite and not negative, got {deviation.tolist()}.")
+    return deviation.expand(n_out).clone()
+
+
+def _table(name: str, given: Any, n_out: int, n_in: int, allowed: tuple[float, ...]) -> Tensor:
+    """Return what is given for each weight, of shape (n_out, n_in)."""
+    table = torch.as_tensor(np.asarray(given, dtype=float), dtype=torch.get_default_dtype())
+    if tuple(table.shape) not in ((n_in,), (n_out, n_in)):
+        raise ValueError(f"{name} must have shape ({n_in},) or ({n_out}, {n_in}), got {tuple(table.shape)}.")
+    if not set(table.unique().tolist()) <= set(allowed):
+        raise ValueError(f"{name} may hold {allowed} only, got {sorted(set(table.flatten().tolist()) - set(allowed))}.")
+    return table.expand(n_out, n_in).clone()

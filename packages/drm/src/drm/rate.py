@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,11 @@ class LeakyRatePopulation(DRMPopulation):
         Time constants in milliseconds. They are learned, through their logarithms.
     activation : {"tanh", "relu", "linear"}, default "tanh"
         What turns the drive into the rate that is approached.
-    name, position, generator
+    noise : float or sequence of n_out floats, default 0
+        White noise in the drive, in units of the drive times the square root of a second: its
+        standard deviation in a tick is `noise` over the square root of the tick's length, so that
+        the resolution has no influence on what it does to slow units.
+    learn_noise, sign, mask, name, position, unit, generator
         As for `DRMPopulation`.
 
     Raises
@@ -88,11 +92,28 @@ class LeakyRatePopulation(DRMPopulation):
         resolution: float,
         time_constant: float | Sequence[float] | Tensor,
         activation: Activation = "tanh",
+        noise: float | Sequence[float] = 0.0,
+        learn_noise: bool = False,
+        sign: Any = None,
+        mask: Any = None,
         name: str | None = None,
         position: Sequence[float] | None = None,
+        unit: str | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(n_in, n_out, delay, name=name, position=position, generator=generator)
+        super().__init__(
+            n_in,
+            n_out,
+            delay,
+            noise=noise,
+            learn_noise=learn_noise,
+            sign=sign,
+            mask=mask,
+            name=name,
+            position=position,
+            unit=unit,
+            generator=generator,
+        )
         if not (resolution > 0 and math.isfinite(resolution)):
             raise ValueError(f"The resolution must be above 0 ms, got {resolution}.")
         if activation not in _ADVANCE:
@@ -110,6 +131,15 @@ class LeakyRatePopulation(DRMPopulation):
     def time_constant(self) -> Tensor:
         """The time constants in milliseconds, of shape (n_out,)."""
         return self.log_time_constant.exp()
+
+    def noise_scale(self) -> Tensor | None:
+        """Return the standard deviation of the noise in a tick's drive.
+
+        Returns
+        -------
+        Tensor of shape (n_out,), or None without noise
+        """
+        return None if self.noise is None else self.noise / math.sqrt(self.resolution / 1000)
 
     def unit_parameters(self) -> tuple[Tensor, ...]:
         """Return what is left of a rate after a tick without drive, for each unit.

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,14 +31,19 @@ class DRMReadout(DRMNode):
     weight : Tensor of shape (n_out, n_in), optional
         Fixed weights: these are not learned and there is no bias then. Without them, weights and
         bias are parameters.
+    units : sequence of int, optional
+        The units that it sees, as `drm.units_of` gives them for single populations; all by
+        default. With them, `n_in` in the shapes of `weight` and `mask` is their number.
+    mask : array of bool, shape (n_out, n_in), optional
+        The weights that there are, as `drm.voxel_mask` gives them; all others are zero.
     generator : torch.Generator, optional
         Source of the initial weights; the global generator of torch when not given.
 
     Raises
     ------
     ValueError
-        If a size is not positive (negative for the confounds), or `weight` has another shape or
-        values that are not finite.
+        If a size is not positive (negative for the confounds), `weight` or `mask` has another
+        shape, weights are not finite, or `units` are not different units that there are.
 
     Examples
     --------
@@ -47,6 +54,8 @@ class DRMReadout(DRMNode):
     """
 
     bias: nn.Parameter | None
+    mask: Tensor | None
+    units: Tensor | None
 
     def __init__(
         self,
@@ -55,15 +64,25 @@ class DRMReadout(DRMNode):
         *,
         n_confounds: int = 0,
         weight: Tensor | None = None,
+        units: Sequence[int] | None = None,
+        mask: Any = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(n_in, n_out)
         if n_confounds < 0:
             raise ValueError(f"n_confounds must be at least 0, got {n_confounds}.")
         self.n_confounds = n_confounds
+        chosen = None if units is None else _chosen(units, n_in)
+        self.register_buffer("units", chosen)
+        n_in = n_in if chosen is None else chosen.numel()
+        present = None if mask is None else torch.as_tensor(np.asarray(mask, dtype=bool))
+        if present is not None and tuple(present.shape) != (n_out, n_in):
+            raise ValueError(f"mask must have shape ({n_out}, {n_in}), got {tuple(present.shape)}.")
+        self.register_buffer("mask", present)
         if weight is None:
             bound = 1 / math.sqrt(n_in)
             initial = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
+            initial = initial if present is None else initial * present
             self.weight: Tensor = nn.Parameter(initial)
             self.bias = nn.Parameter(torch.zeros(n_out))
         else:
@@ -83,6 +102,20 @@ class DRMReadout(DRMNode):
         """The number of past ticks, beside the present one, on which a measurement depends."""
         return 0
 
+    @property
+    def streams(self) -> dict[str, slice]:
+        """Where each kind of measurement stands among the `n_out`; here there is one."""
+        return {"response": slice(0, self.n_out)}
+
+    def parts(self) -> tuple["DRMReadout", ...]:
+        """Return the readouts of which this one is made, itself included.
+
+        Returns
+        -------
+        tuple of DRMReadout
+        """
+        return (self,)
+
     def project(self, activity: Tensor) -> Tensor:
         """Return the weighted sums of the units.
 
@@ -94,7 +127,10 @@ class DRMReadout(DRMNode):
         -------
         Tensor, shape (..., n_out)
         """
-        return functional.linear(activity, self.weight, self.bias)
+        if self.units is not None:
+            activity = activity.index_select(-1, self.units)
+        weight = self.weight if self.mask is None else self.weight * self.mask
+        return functional.linear(activity, weight, self.bias)
 
     def confound(self, measurements: Tensor, confounds: Tensor | None) -> Tensor:
         """Return the measurements with the confounds' share added.
@@ -159,3 +195,11 @@ class DRMReadout(DRMNode):
     def extra_repr(self) -> str:
         """Return the sizes, for printing."""
         return f"n_in={self.n_in}, n_out={self.n_out}"
+
+
+def _chosen(units: Sequence[int], n_in: int) -> Tensor:
+    chosen = torch.as_tensor(np.asarray(units))
+    whole = chosen.ndim == 1 and chosen.numel() > 0 and not chosen.is_floating_point()
+    if not whole or int(chosen.min()) < 0 or int(chosen.max()) >= n_in or chosen.unique().numel() < chosen.numel():
+        raise ValueError(f"units must be different numbers from 0 to {n_in - 1}, got {list(units)}.")
+    return chosen.long()

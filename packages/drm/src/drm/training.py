@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from drm.checkpoint import read_checkpoint, write_checkpoint
+from drm.joint import JointReadout
 from drm.loss import DRMLoss
 from drm.network import DRMNet
+from drm.readout import DRMReadout
 
 __all__ = ["DRM", "DataIterator", "Losses"]
 
@@ -42,7 +44,8 @@ class Losses(NamedTuple):
     Attributes
     ----------
     train : array, shape (epoch,)
-        Mean over the measured elements, each with the parameters at its time.
+        Mean over the measured elements, each with the parameters at its time; of several readouts
+        the weighted sum of their means.
     validation : array of shape (epoch,), or None
         After each epoch; None without validation data.
     """
@@ -64,6 +67,29 @@ class _Progress:
         return len(self.validation) - 1 - int(np.argmin(self.validation))
 
 
+class _Running:
+    """The losses of an epoch so far: for each readout a sum over measured elements, and their number."""
+
+    def __init__(self, readout: DRMReadout) -> None:
+        joint = readout.loss_weights if isinstance(readout, JointReadout) else {}
+        self.weights: dict[str, float] = dict.fromkeys(readout.streams, 1.0) | joint
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def weighted(self, values: dict[str, Tensor]) -> Tensor:
+        return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
+
+    def add(self, found: dict[str, tuple[Tensor, int]]) -> None:
+        for name, (value, count) in found.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach()) * count
+            self.counts[name] = self.counts.get(name, 0) + count
+
+    def mean(self) -> float:
+        if not self.counts:
+            raise ValueError("The data hold no measurement.")
+        return sum(self.weights[name] * total / self.counts[name] for name, total in self.sums.items())
+
+
 class DRM:
     """A network with what it takes to train it and to run it on data.
 
@@ -73,7 +99,8 @@ class DRM:
         Trained in place.
     loss : Module, optional
         Called with prediction and target, NaN in the target where nothing was measured; must be a
-        mean over the measured elements. `DRMLoss` when not given.
+        mean over the measured elements. `DRMLoss` when not given. Of several readouts
+        (`drm.JointReadout`) each has its own, this one where it has none.
     optimizer : torch.optim.Optimizer, optional
         Over the network's parameters; Adam when not given. It keeps its state from one call of
         `estimate` to the next.
@@ -200,6 +227,7 @@ class DRM:
                 "the gradient misses part of what the measurements answer to.",
                 stacklevel=2,
             )
+        self.check_names(data_iter)
         done = _Progress()
         if checkpoint is not None and Path(checkpoint).exists():
             done = self._restore(checkpoint)
@@ -227,7 +255,7 @@ class DRM:
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
-            "net_random": self.net.generator.get_state(),
+            "net_random": list(self.net.random_state),
             "train": done.train,
             "validation": done.validation,
             "best": done.best,
@@ -243,15 +271,18 @@ class DRM:
         self.net.load_state_dict(content["net"])
         self.optimizer.load_state_dict(content["optimizer"])
         torch.set_rng_state(content["random"])
-        self.net.generator.set_state(content["net_random"])
+        self.net.random_state = tuple(content["net_random"])
         return _Progress(content["train"], content["validation"], content["best"])
 
     def _epoch(self, data_iter: DataIterator, cutoff: int | None, burn_in: int) -> float:
         self.net.train()
         self.net.reset()
-        total = n_measured = 0.0
+        running = _Running(self.net.readout)
         held: dict[str, Tensor | None] | None = None
+        state = None
         for block in _windows(data_iter, cutoff):
+            if state is not None:
+                self.net.state = state
             again = 0 if held is None else _stimulus(held).shape[0]
             held = block if held is None else _join(held, block)
             # The next window starts again from the state at this tick.
@@ -264,31 +295,50 @@ class DRM:
             state = self.net.state
             if turn < n_ticks:
                 predicted.append(self.net.run(_stimulus(after), after["confounds"])[0])
-            value, count = self._step(torch.cat(predicted)[again:], _response(block))
-            total += value * count
-            n_measured += count
-            self.net.state = state
+            self._step(torch.cat(predicted)[again:], _response(block), running)
             held = after
-        if n_measured == 0:
-            raise ValueError("The data hold no measurement.")
-        return total / n_measured
+        return running.mean()
 
-    def _step(self, predicted: Tensor, response: Tensor) -> tuple[float, float]:
-        """Learn from one window; return its loss, and the number of measured elements."""
-        response = response.to(predicted)
-        count = float((~torch.isnan(response)).sum())
-        if count == 0:
-            return 0.0, 0.0
-        loss = self.loss(predicted, response)
+    def losses(self, predicted: Tensor, response: Tensor) -> dict[str, tuple[Tensor, int]]:
+        """Return the loss of each readout, and of how many measured elements it is the mean.
+
+        Parameters
+        ----------
+        predicted : Tensor, shape (time, batch, measurement)
+        response : Tensor, shape of `predicted`
+            NaN where nothing was measured.
+
+        Returns
+        -------
+        dict of str to (Tensor of shape (), int)
+            Readouts of which nothing was measured are left out. A network with one readout has
+            the name ``response``.
+        """
+        readout = self.net.readout
+        own = dict(readout.losses.items()) if isinstance(readout, JointReadout) else {}
+        found: dict[str, tuple[Tensor, int]] = {}
+        for name, columns in readout.streams.items():
+            target = response[..., columns].to(predicted)
+            count = int((~torch.isnan(target)).sum())
+            if count:
+                found[name] = (own.get(name, self.loss)(predicted[..., columns], target), count)
+        return found
+
+    def _step(self, predicted: Tensor, response: Tensor, running: "_Running") -> None:
+        """Learn from one window, and note its losses."""
+        found = self.losses(predicted, response)
+        if not found:
+            return
+        loss = running.weighted({name: value for name, (value, _) in found.items()})
         value = float(loss.detach())
         if not math.isfinite(value):
             raise FloatingPointError(f"The loss is {value}; try a smaller learning rate or clip.")
+        running.add(found)
         self.optimizer.zero_grad()
         loss.backward()
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.optimizer.step()
-        return value, count
 
     @torch.no_grad()
     def evaluate(self, data_iter: DataIterator) -> float:
@@ -309,18 +359,36 @@ class DRM:
         ValueError
             If the data have no response.
         """
+        self.check_names(data_iter)
         self.net.eval()
         self.net.reset()
-        total = n_measured = 0.0
+        running = _Running(self.net.readout)
         for block in _windows(data_iter, None):
             predicted, _ = self.net.run(_stimulus(block), block["confounds"])
-            response = _response(block).to(predicted)
-            count = float((~torch.isnan(response)).sum())
-            total += float(self.loss(predicted, response)) * count
-            n_measured += count
-        if n_measured == 0:
-            raise ValueError("The data hold no measurement.")
-        return total / n_measured
+            running.add(self.losses(predicted, _response(block)))
+        return running.mean()
+
+    def check_names(self, data_iter: DataIterator) -> None:
+        """Refuse data whose named stimuli or responses are not the network's, in its order.
+
+        Parameters
+        ----------
+        data_iter : DataIterator
+            Where it has no `streams`, or a single stream without a name, nothing is refused.
+
+        Raises
+        ------
+        ValueError
+            If names differ, or a stream has another number of features.
+        """
+        expected = {"stimulus": self.net.stimuli, "response": self.net.readout.streams}
+        for kind, given in (getattr(data_iter, "streams", None) or {}).items():
+            if kind not in expected or list(given) == [kind]:
+                continue
+            if list(given.items()) != list(expected[kind].items()):
+                there = {name: features.stop - features.start for name, features in given.items()}
+                wanted = {name: features.stop - features.start for name, features in expected[kind].items()}
+                raise ValueError(f"The network's {kind} is {wanted} (features of each), the data have {there}.")
 
     @torch.no_grad()
     def forward(self, data_iter: DataIterator) -> tuple[Tensor, Tensor]:
@@ -337,6 +405,7 @@ class DRM:
         activity : Tensor, shape (time, batch, unit)
             Of all units, population after population.
         """
+        self.check_names(data_iter)
         self.net.eval()
         self.net.reset()
         parts = [self.net.run(_stimulus(block), block["confounds"]) for block in _windows(data_iter, None)]
