@@ -79,7 +79,9 @@ def test_the_gradient_holds_where_neighbouring_values_belong_to_two_ticks():
         generator = torch.Generator().manual_seed(0)
         pair = [DRMPopulation(3, 2, generator=generator), DRMPopulation(3, 1, generator=generator)]
         wp = connect(pair, present=[[1, 0], [1, 1]], delays=[[2, 0], [1, 1]])
-        net = DRMNet(pair, [DRMConnection(), None], wp, DRMReadout(3, 1), vectorised=vectorised).double()
+        net = DRMNet(
+            pair, [DRMConnection(), None], wp, DRMReadout(3, 1, generator=generator), vectorised=vectorised
+        ).double()
         found.append(gradients(net, stimulus(n_features=1), (4,))[2][:4])
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
 
