@@ -104,7 +104,7 @@ def held_out(scores: Scores, study: Study, parcels: np.ndarray) -> tuple[np.ndar
         for k in range(len(RUNS)):
             first, second = (run for run in range(len(RUNS)) if run != k)
             inner = scores.single[:, :, one, first, second] + scores.single[:, :, one, second, first]
-            settings[:, one, k] = np.nanmean(inner * counted[one], -1).argmax(1)
+            settings[:, one, k] = np.nanmean((inner * counted[one])[..., parcels], -1).argmax(1)
             for measure, setting in enumerate(settings[:, one, k]):
                 found[measure, one, k] = scores.both[measure, setting, one, k] * counted[one]
     return found, settings
@@ -211,11 +211,11 @@ def judge(study: Study, scores: Mapping[str, Scores]) -> dict[str, Any]:
         }
         if label == "pain parcels":
             entry["parcels"] = [name for name, one in zip(study.labels, parcels, strict=True) if one]
-            entry["ceiling by parcel"] = [_root(x) for x in np.nanmean(share * counted, (0, 1))[parcels]]
+            entry["ceiling by parcel"] = [_root(x) for x in np.nanmean((share * counted)[..., parcels], (0, 1))]
         people: dict[str, np.ndarray] = {}
         for name in LEARNED_FROM:
             by_parcel, settings = held_out(scores[name], study, parcels)
-            people[name] = np.nanmean(by_parcel, (2, 3))
+            people[name] = np.nanmean(by_parcel[..., parcels], (2, 3))
             entry["methods"][name] = {
                 measure: {
                     "mean": float(values.mean()),
@@ -226,7 +226,7 @@ def judge(study: Study, scores: Mapping[str, Scores]) -> dict[str, Any]:
                 for measure, values, chosen in zip(MEASURES, people[name], settings, strict=True)
             }
             if label == "pain parcels":
-                means = np.nanmean(by_parcel[0], (0, 1))[parcels]
+                means = np.nanmean(by_parcel[0][..., parcels], (0, 1))
                 entry["methods"][name]["correlation"]["parcels"] = means.tolist()
         for place, measure in enumerate(MEASURES):
             differences = {

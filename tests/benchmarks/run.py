@@ -1,6 +1,7 @@
 """Run a benchmark: both sides in one process, on the same cores, and print what came of it as a table and as JSON.
 
-`--page` runs nothing, and writes what the JSON files hold into the page of the documentation.
+`--page` runs nothing, and writes what the JSON files hold into the page of the documentation. A study, which is a suite
+with a `main`, gets the arguments that are not known here, and writes its results itself.
 """
 
 import argparse
@@ -39,23 +40,35 @@ def main() -> int:
     """Run what the command line names."""
     suites = sorted(path.stem for path in HERE.glob("[!_]*.py") if path.name != Path(__file__).name)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", choices=suites, help="the module of this folder to run")
+    parser.add_argument(
+        "suite",
+        nargs="?",
+        choices=suites,
+        type=lambda name: name.replace("-", "_"),
+        help="the module of this folder to run",
+    )
     parser.add_argument(
         "--page", action="store_true", help="write the documentation's pages from the results there are"
     )
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows of the suite (default: all)")
     parser.add_argument("--cores", type=int, default=1, help="cores that both sides may use (default: 1)")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of measurements (default: 5)")
-    settings = parser.parse_args()
+    settings, rest = parser.parse_known_args()
     if settings.page is (settings.suite is not None):
         parser.error("name a suite to run, or give --page alone")
     if settings.page:
+        if rest:
+            parser.error(f"unknown arguments {rest}")
         for page, shown in PAGES.items():
             write_page(page, BUILD, shown)
             print(f"written to {page}")
         return 0
     _restrict(settings.cores)
     module = importlib.import_module(settings.suite)
+    if hasattr(module, "main"):
+        return module.main(rest)
+    if rest:
+        parser.error(f"{settings.suite} takes no arguments {rest}")
     known = list(getattr(module, "ROWS", {}))
     unknown = sorted(set(settings.rows or ()) - set(known))
     if unknown:
