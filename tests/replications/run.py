@@ -1,7 +1,8 @@
 """Run replications: each page of docs/examples/replications on several seeds, as one table.
 
-A page has ``CRITERION``, what must be reached in words, and ``experiment(seed, short=False)``, which returns a dictionary
-with ``score`` and ``baseline`` (numbers) and ``passed`` (the criterion, which may ask for more than the score).
+A page has ``CRITERION``, what must be reached in words, and ``experiment(seed, short=False)``, which returns a
+dictionary with ``score`` and ``baseline`` (numbers) and ``passed`` (the criterion, which may ask for more than the
+score).
 """
 
 import argparse
