@@ -15,6 +15,7 @@ from conn.data.derivatives import (
     write_relmat,
 )
 from conn.data.errors import DataError, DataUnavailableError
+from conn.data.expression_record import RegionalExpression, write_regional_expression
 from conn.data.gene_expression import load_gene_expression_ahba
 from conn.data.gene_lists import (
     GeneList,
@@ -46,6 +47,7 @@ from conn.data.readers import read_1d, read_motion
 from conn.data.region_dataset import RegionDataset, assemble_regions, load_region_dataset, save_region_dataset
 from conn.data.region_files import assemble_region_files
 from conn.data.region_tables import read_connectome, read_expression, read_region_table
+from conn.data.regional_expression import regional_expression
 from conn.data.scans import ScanSet
 from conn.data.selection import parse_sessions
 from conn.data.simulate import SimulatedCohort, simulate_cohort
@@ -66,6 +68,7 @@ __all__ = [
     "RegionDataset",
     "RegionMaps",
     "RegionSeries",
+    "RegionalExpression",
     "ScanSet",
     "SimulatedCohort",
     "Surface",
@@ -131,6 +134,7 @@ __all__ = [
     "read_subject_list",
     "read_timeseries",
     "region_networks",
+    "regional_expression",
     "save_region_dataset",
     "save_scans",
     "simulate_cohort",
@@ -138,6 +142,7 @@ __all__ = [
     "verify_dataset",
     "verify_msc",
     "vertices_to_parcels",
+    "write_regional_expression",
     "write_relmat",
     "write_tables",
 ]

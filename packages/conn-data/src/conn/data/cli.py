@@ -14,10 +14,12 @@ from conn.data._version import __version__
 from conn.data.atlas import SCHAEFER_FILES, SCHAEFER_URL, load_schaefer
 from conn.data.catalogue import describe_dataset, list_datasets, load_dataset, verify_dataset
 from conn.data.errors import DataError
+from conn.data.expression_record import write_regional_expression
 from conn.data.locations import cache_folder
 from conn.data.msc import MSC_URL, fetch_msc
 from conn.data.region_dataset import save_region_dataset
 from conn.data.region_files import assemble_region_files
+from conn.data.regional_expression import regional_expression
 from conn.data.scans import ScanSet
 from conn.data.selection import parse_sessions
 from conn.data.storage import load_scans, save_scans
@@ -295,6 +297,100 @@ def _assemble(
         )
         typer.echo(data.describe())
         typer.echo(f"written    {save_region_dataset(data, out)}")
+
+
+@app.command("expression")
+def _expression(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with normalized_microarray_donor9861 and so on, as the archives unpack.")
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write, which must not exist yet.")],
+    *,
+    atlas: Annotated[
+        Path | None,
+        typer.Option(
+            help="Volume in MNI space (.nii, .nii.gz), or CSV of points: label, x, y, z.  [default: centroids]"
+        ),
+    ] = None,
+    regions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of regions: label, id (in the volume), hemisphere, structure, x, y, z as far as known."
+        ),
+    ] = None,
+    donors: Annotated[str | None, typer.Option(help="Numbers such as 9861,10021.  [default: all]")] = None,
+    reannotation: Annotated[
+        Path | None, typer.Option(help="Table with probe_name, gene_symbol, entrez_id, in place of the source's genes.")
+    ] = None,
+    coordinates: Annotated[
+        Path | None, typer.Option(help="Table with well_id, corrected_mni_x, _y, _z, in place of the source's.")
+    ] = None,
+    intensity_threshold: Annotated[
+        float, typer.Option(help="Share of samples in which a probe must exceed the background.")
+    ] = 0.5,
+    probe_selection: Annotated[
+        str,
+        typer.Option(
+            help="From probes to genes: `differential_stability`, `max_intensity`, `max_variance`, "
+            "`correlation_variance`, `correlation_intensity`, `mean`."
+        ),
+    ] = "differential_stability",
+    tolerance: Annotated[
+        float, typer.Option(help="Millimetres from a sample to its region; some 15 for centroids.")
+    ] = 2.0,
+    mirror: Annotated[
+        str, typer.Option(help="Copy samples to the other side: `none`, `both`, `left_to_right`, `right_to_left`.")
+    ] = "none",
+    sample_normalisation: Annotated[
+        str, typer.Option(help="Each sample over genes: `scaled_robust_sigmoid`, `zscore`, `none` and others.")
+    ] = "scaled_robust_sigmoid",
+    gene_normalisation: Annotated[
+        str, typer.Option(help="Each gene over a donor's samples, in the same ways.")
+    ] = "scaled_robust_sigmoid",
+    all_samples: Annotated[
+        bool, typer.Option("--all-samples", help="Normalise over samples outside the regions too.")
+    ] = False,
+    by_structure: Annotated[
+        bool, typer.Option("--by-structure", help="Normalise cortex, subcortex and so on apart.")
+    ] = False,
+    aggregation: Annotated[
+        str, typer.Option(help="Average within `donors` first, or all `samples` at once.")
+    ] = "donors",
+    statistic: Annotated[str, typer.Option(help="`mean` or `median`.")] = "mean",
+    missing: Annotated[
+        str, typer.Option(help="Regions without a sample: `keep` empty, nearest to `centroids`, `interpolate`.")
+    ] = "keep",
+    debug: _Debug = False,
+) -> None:
+    """Make regional gene expression from the microarray files of the Allen Human Brain Atlas.
+
+    Writes expression.csv (a region a line, a gene a column), the same of each donor, counts of samples, samples,
+    probes, regions, the methods in words, and the provenance.
+    """
+    with _refusals(debug=debug):
+        if out.exists():
+            raise DataError(f"{out} exists already")
+        found = regional_expression(
+            folder,
+            atlas,
+            regions,
+            donors=_names(donors, default=None),
+            reannotation=reannotation,
+            coordinates=coordinates,
+            intensity_threshold=intensity_threshold,
+            probe_selection=probe_selection,  # pyright: ignore[reportArgumentType]  # it checks them all
+            tolerance=tolerance,
+            mirror=mirror,  # pyright: ignore[reportArgumentType]
+            sample_normalisation=sample_normalisation,
+            gene_normalisation=gene_normalisation,
+            normalise_matched=not all_samples,
+            normalise_structures=by_structure,
+            aggregation=aggregation,  # pyright: ignore[reportArgumentType]
+            statistic=statistic,  # pyright: ignore[reportArgumentType]
+            missing=missing,  # pyright: ignore[reportArgumentType]
+        )
+        typer.echo(found.describe())
+        typer.echo(f"written    {write_regional_expression(found, out)}")
 
 
 def _named_file(text: str) -> tuple[str, Path]:

@@ -290,9 +290,10 @@ def _write_text(scans: ScanSet, folder: Path) -> None:
     """Write each scan's frames that count as text, and the manifest last."""
     (folder / "data" / "ts").mkdir(parents=True)
     manifest = scans.table[["subject", "session"]].copy()
+    keys = zip(*(scans.table[name].tolist() for name in ("subject", "session", "task", "run")), strict=True)
     names = [
-        f"data/ts/sub-{row.subject}_ses-func{row.session:02d}_task-{row.task}_run-{row.run:02d}_schaefer400_ts.1D"
-        for row in scans.table.itertuples()
+        f"data/ts/sub-{subject}_ses-func{session:02d}_task-{task}_run-{run:02d}_schaefer400_ts.1D"
+        for subject, session, task, run in keys
     ]
     for name, series, counts in zip(names, scans.time_series, scans.mask, strict=True):
         lines = (" ".join(frame) for frame in np.asarray(series)[:, counts].T.astype(np.str_).tolist())

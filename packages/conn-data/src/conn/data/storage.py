@@ -1,13 +1,15 @@
 """A scan set in one NumPy file, with its table, labels and provenance."""
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from conn.data.simulate import SimulatedCohort
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_scans", "save_scans", "table_as_text", "table_from_text", "write_whole"]
+__all__ = ["load_scans", "save_scans", "table_as_text", "table_from_text", "whole_folder", "write_whole"]
 
 _TRUTH = ("communities", "activity")
 _TABLES = ("events", "participants", "regions")
@@ -161,6 +163,36 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder under a temporary name, which takes its own name when all was written.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Must not exist yet; the folder above it is made.
+
+    Raises
+    ------
+    DataError
+        If it exists or cannot be written.
+    """
+    if folder.exists():
+        raise DataError(f"{folder} exists already")
+    partial: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        yield partial
+        partial.chmod(0o755)
+        partial.rename(folder)
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror}") from error
+    finally:
+        if partial is not None and partial.exists():
+            shutil.rmtree(partial)
 
 
 def table_as_text(table: "pd.DataFrame") -> NDArray[Any]:

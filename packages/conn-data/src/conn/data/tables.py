@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from conn.data.errors import DataError
 from conn.data.scans import ScanSet
+from conn.data.storage import whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,20 +47,8 @@ def write_tables(scans: ScanSet, folder: str | Path) -> Path:
     for name in {*scans.table["subject"], *scans.table["task"]}:
         if not _PLAIN.fullmatch(name):
             raise DataError(f"{name!r} cannot be part of a file's name")
-    if folder.exists():
-        raise DataError(f"{folder} exists already")
-    partial: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with whole_folder(folder) as partial:
         _write_all(scans, partial)
-        partial.chmod(0o755)
-        partial.rename(folder)
-    except OSError as error:
-        raise DataError(f"cannot write {folder}: {error.strerror}") from error
-    finally:
-        if partial is not None and partial.exists():
-            shutil.rmtree(partial)
     return folder
 
 

@@ -1,6 +1,7 @@
 """Mean series of the regions of a volume, through nilearn."""
 
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from conn.data.checks import probability
 from conn.data.cifti import RegionSeries
 from conn.data.derivatives import sidecar_path
 from conn.data.errors import DataError
+from conn.data.region_tables import read_rows
 
-__all__ = ["parcellate_volume"]
+__all__ = ["labels_of_volume", "parcellate_volume"]
 
 
 def parcellate_volume(path: str | Path, atlas: str | Path, *, minimum_coverage: float = 0.5) -> RegionSeries:
@@ -83,21 +85,41 @@ def parcellate_volume(path: str | Path, atlas: str | Path, *, minimum_coverage: 
     series[present > 0] = np.asarray(found, dtype=np.float64).T
     series[coverage < least] = np.nan
     return RegionSeries(
-        time_series=series, region_labels=_labels(atlas, used), coverage=coverage, repetition_time=_seconds(path, run)
+        time_series=series,
+        region_labels=labels_of_volume(atlas, used),
+        coverage=coverage,
+        repetition_time=_seconds(path, run),
     )
 
 
-def _labels(atlas: Path, used: list[int]) -> tuple[str, ...]:
+def labels_of_volume(atlas: Path, used: list[int]) -> tuple[str, ...]:
+    """Return the label of each number in an image, from the table beside it; the numbers themselves without one.
+
+    Parameters
+    ----------
+    atlas : pathlib.Path
+        The image; the table has the same name and ends in ``.tsv``.
+    used : list of int
+        Numbers.
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read or lacks a column or a number.
+    """
     table = atlas.with_name(atlas.name.removesuffix(".gz").removesuffix(".nii") + ".tsv")
     if not table.is_file():
         return tuple(str(number) for number in used)
-    import pandas as pd
-
-    frame = pd.read_csv(table, sep="\t")
-    name = next((column for column in ("name", "label") if column in frame.columns), None)
-    if name is None or "index" not in frame.columns:
+    rows = read_rows(table)
+    name = next((column for column in ("name", "label") if column in rows[0]), None)
+    if name is None or "index" not in rows[0]:
         raise DataError(f"{table} has no columns index and name")
-    known = dict(zip(frame["index"].astype(int), frame[name].astype(str), strict=True))
+    known = {}
+    for line, row in enumerate(rows[1:], start=2):
+        word = row[rows[0].index("index")].strip()
+        if not re.fullmatch("[0-9]{1,15}", word):
+            raise DataError(f"{table}, line {line}, column index: {word[:40]!r} is not a whole number")
+        known[int(word)] = row[rows[0].index(name)].strip()
     absent = [number for number in used if number not in known]
     if absent:
         raise DataError(f"{table} has no index {absent[0]}, which is in {atlas}")
