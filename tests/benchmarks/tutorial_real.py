@@ -214,6 +214,11 @@ def courses(name: str) -> dict[int, dict[str, np.ndarray]]:
     return {seed: dict(np.load(path)) for seed, path in records.items() if path.is_file()}
 
 
+def epochs_to_one_percent(losses: np.ndarray) -> int:
+    """Return after how many epochs the objective stays within 1 % of its last value."""
+    return int(np.flatnonzero(np.abs(losses - losses[-1]) > 0.01 * abs(losses[-1])).max(initial=-1)) + 1
+
+
 def whole(repeats: int) -> list[Result]:
     """Return one line a seed, and their mean, of fits that this module made, run as a script; each says its epochs."""
     return _fits("tutorial, whole", courses("whole"))
@@ -229,9 +234,7 @@ def _fits(title: str, found: dict[int, dict[str, np.ndarray]]) -> list[Result]:
     for seed, told in found.items():
         losses = told["losses"]
         line = described(told["affiliations"][-1].argmax(-1)) | {"loss": float(losses[-1])}
-        # The last epoch before which the objective is still further than 1 % from where it ends.
-        far = np.abs(losses - losses[-1]) > 0.01 * abs(losses[-1])
-        line["epochs_to_one_percent"] = int(np.flatnonzero(far).max(initial=-1)) + 1
+        line["epochs_to_one_percent"] = epochs_to_one_percent(losses)
         if "seconds" in told:
             line["seconds_per_epoch"] = float(np.median(told["seconds"]))
             line["processor_seconds_per_epoch"] = float(np.median(told["processor_seconds"]))

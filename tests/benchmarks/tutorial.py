@@ -1,0 +1,272 @@
+"""An epoch of the published tutorial on the 30 real scans: the text, our model, and a textbook's way.
+
+Protocol
+--------
+*Peer*: the arithmetic of the original written down anew in plain JAX as a textbook has it, on the same JAX: each
+community centres the series about its own mean, covariances are divided by deviations, the modularity matrix and the
+co-affiliation of each community are formed and multiplied, and everything is differentiated by JAX. Its modularity
+has the mended sign and the sum over all pairs, as ours has. It goes scan by scan, since the centred and weighted
+copies of all scans at once would take 7.8 GB.
+
+*Rows*: ``text`` is the text as it stands but for the modules of its imports: its own functions, called by its own
+loop. It and the peer start from the same values and take turns, an epoch each, for 20 epochs; the difference is the
+largest of the objective relative to the peer's. ``model`` is `conn.models.DynamicCommunityModel` with the same
+objective, through its public interface, which draws its own initial values: the time of an epoch is that of 8 further
+ones. ``matrix-free`` minimises *another* objective, the constant Potts modularity of the same correlations (threshold
+0.1) in both terms, which needs no matrix: initial values, strengths, regularisers and optimiser are the tutorial's.
+
+*Measures*: seconds of the process an epoch, median, compilation apart, on one core. Memory is the peak of the process
+while it compiles and trains above what it held with the scans. "To 1 %" is the time of as many epochs as it takes
+until the objective stays within 1 % of its last value of 500 epochs: found by training for ``matrix-free``, and taken
+for the others from the course of `tutorial_real` that has come furthest, which the remark names.
+
+*To reach*: ``text`` at least 2 times as fast as the peer, with differences of at most 1e-4, and at most 1 GiB;
+``matrix-free`` at least 80 times.
+"""
+
+import functools
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from operators import _resident_from_now_on, _status
+from tutorial_real import courses, epochs_to_one_percent, set_up
+
+COLUMNS = ("row", "peer_seconds", "seconds", "ratio", "target", "largest_difference", "peak_gib_above_scans", "remark")
+N_EPOCHS, N_FREE_EPOCHS, THRESHOLD = 20, 500, 0.1
+PEER = "a textbook's way, scan by scan"
+
+Result = dict[str, Any]
+
+
+def textbook(names: dict[str, Any]) -> Callable[[Any, Any], Any]:
+    """Return one epoch of the original's arithmetic, with the text's strengths and optimiser."""
+    gamma, optim = names["gamma"], names["optim"]
+
+    def modularity_matrix(correlation: jax.Array) -> jax.Array:
+        positive = jax.nn.relu(correlation)
+        out, into = positive.sum(-1, keepdims=True), positive.sum(-2, keepdims=True)
+        total = out.sum(-2, keepdims=True)
+        return (positive - gamma * (out @ into) / total) / total
+
+    def correlation(series: jax.Array, weight: jax.Array) -> jax.Array:
+        total = weight.sum(-1)[:, None, None]
+        mean = (series * weight[:, None]).sum(-1, keepdims=True) / total
+        centred = series - mean
+        divisor = total - (weight**2).sum(-1)[:, None, None] / total
+        covariance = (centred * weight[:, None]) @ jnp.swapaxes(centred, -1, -2) / divisor
+        deviation = jnp.sqrt(jnp.diagonal(covariance, axis1=-2, axis2=-1))
+        return covariance / (deviation[:, :, None] * deviation[:, None, :])
+
+    def objective(parameters: tuple[jax.Array, jax.Array], series: jax.Array) -> jax.Array:
+        communities, dynamics = jax.nn.softmax(parameters[0], -1), jax.nn.sigmoid(parameters[1])
+        together = communities @ communities.T
+        shared = communities.T[:, :, None] * communities.T[:, None, :]
+        shared = jnp.where(jnp.eye(len(communities), dtype=bool), 0.0, shared)
+
+        def of_scan(scan: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            one, activity = scan
+            plain = modularity_matrix(correlation(one[None], jnp.ones((1, one.shape[-1]))))
+            weighted = modularity_matrix(correlation(one[None], activity))
+            return (plain * together).sum(), (weighted * shared).sum((-1, -2)).mean()
+
+        modularity, cohesion = jax.lax.map(of_scan, (series, dynamics))
+        rough = jnp.linalg.norm(jnp.diff(dynamics), axis=-1).mean()
+        between = jnp.abs(jnp.abs(dynamics - 0.5) - 0.5).mean()
+        return (
+            -names["modularity_nu"] * modularity.mean()
+            - names["dynamic_community_nu"] * cohesion.mean()
+            + names["smoothness_nu"] * rough
+            + names["bimodal_symmetric_nu"] * between
+        )
+
+    return _trained(objective, optim)
+
+
+def without_matrices(names: dict[str, Any]) -> Callable[[Any, Any], Any]:
+    """Return one epoch with constant Potts modularities, which sums over frames give without any matrix.
+
+    With y the series in standard deviations, w the share of each frame and m, v the mean and the variance of y under
+    these, a community's weighted correlations have the quadratic form sum_t w_t (sum_i q_i (y_it - m_i) / sqrt(v_i))^2.
+    """
+
+    def objective(parameters: tuple[jax.Array, jax.Array], series: jax.Array) -> jax.Array:
+        communities, dynamics = jax.nn.softmax(parameters[0], -1), jax.nn.sigmoid(parameters[1])
+        n_regions, n_frames = series.shape[-2:]
+        expected = communities.sum(0) ** 2
+        own = (communities**2).sum(0)
+
+        def of_scan(scan: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            y, activity = scan
+            share = (activity / activity.sum(-1, keepdims=True)).T
+            mean = y @ share
+            scaled = communities * jax.lax.rsqrt((y * y) @ share - mean**2)
+            form = (share * (y.T @ scaled - (mean * scaled).sum(0)) ** 2).sum(0)
+            cohesion = form - own - THRESHOLD * (expected - own)
+            plain = ((y.T @ communities) ** 2).sum(0) / n_frames
+            return (plain - THRESHOLD * expected).sum(), cohesion.mean()
+
+        modularity, cohesion = jax.lax.map(of_scan, (series, dynamics))
+        rough = jnp.linalg.norm(jnp.diff(dynamics), axis=-1).mean()
+        between = jnp.abs(jnp.abs(dynamics - 0.5) - 0.5).mean()
+        return (
+            -names["modularity_nu"] * modularity.mean() / n_regions**2
+            - names["dynamic_community_nu"] * cohesion.mean() / n_regions**2
+            + names["smoothness_nu"] * rough
+            + names["bimodal_symmetric_nu"] * between
+        )
+
+    return _trained(objective, names["optim"])
+
+
+def _trained(objective: Callable[..., jax.Array], optim: optax.GradientTransformation) -> Callable[[Any, Any], Any]:
+    @jax.jit
+    def epoch(state: Any, series: jax.Array) -> Any:
+        parameters, memory = state
+        loss, gradient = jax.value_and_grad(objective)(parameters, series)
+        updates, memory = optim.update(gradient, memory, parameters)
+        return (optax.apply_updates(parameters, updates), memory), loss
+
+    return epoch
+
+
+def _start(names: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the text's initial values, free, and the optimiser's memory for them."""
+    parameters = (names["model"].affiliation.original, names["model"].dynamics.original)
+    return parameters, names["optim"].init(parameters)
+
+
+@functools.cache
+def side_by_side() -> dict[str, Any]:
+    """Return what 20 epochs of the text and of the peer, in turn, took and gave."""
+    names = set_up(0)
+    series = jax.block_until_ready(names["time_series"])
+    model, memory = names["model"], names["optim_state"]
+    before = _resident_from_now_on()
+    update = eqx.filter_jit(names["update"])
+
+    def text_epoch(epoch: int) -> float:
+        nonlocal model, memory
+        key = jax.random.fold_in(names["key_train"], epoch)
+        model, memory, loss, _ = update(model, series, names["loss_scheme"], names["optim"], memory, key=key)
+        return float(loss)
+
+    begin = time.perf_counter()
+    losses, spent, walls = [text_epoch(0)], [], []
+    first = time.perf_counter() - begin
+    peak = _status("VmHWM") - before
+    state, peer = _start(names), textbook(names)
+    state, loss = peer(state, series)
+    peer_losses, peer_spent = [float(loss)], []
+    for number in range(1, N_EPOCHS):
+        begin, wall = time.process_time(), time.perf_counter()
+        losses.append(text_epoch(number))
+        spent.append(time.process_time() - begin)
+        walls.append(time.perf_counter() - wall)
+        begin = time.process_time()
+        state, loss = peer(state, series)
+        peer_losses.append(float(loss))
+        peer_spent.append(time.process_time() - begin)
+        print(f"epoch {number}: {spent[-1]:.2f} s, peer {peer_spent[-1]:.2f} s, {losses[-1]:.6f}", flush=True)
+    return {
+        "seconds": statistics.median(spent),
+        "wall_seconds": statistics.median(walls),
+        "peer_seconds": statistics.median(peer_spent),
+        "peak_gib": peak / 2**30,
+        "difference": float(np.max(np.abs(np.array(losses) / np.array(peer_losses) - 1))),
+        "first_epoch_seconds": first,
+    }
+
+
+def text(repeats: int) -> list[Result]:
+    """Return the row of the text."""
+    found = side_by_side()
+    return [_line("tutorial text", "the text", found, 2.0, found["difference"], _to_one_percent(found["seconds"]))]
+
+
+def model(repeats: int) -> list[Result]:
+    """Return the row of our model with the tutorial's objective."""
+    from conn.data import fetch_msc
+    from conn.models import DynamicCommunityModel
+
+    scans = fetch_msc().time_series
+    jax.block_until_ready(jax.jit(jnp.sum)(scans))
+    before = _resident_from_now_on()
+
+    def spent(n_epochs: int) -> float:
+        begin = time.process_time()
+        DynamicCommunityModel(n_epochs=n_epochs, progress=False).fit(scans)
+        return time.process_time() - begin
+
+    few = spent(2)
+    found = side_by_side() | {"seconds": (spent(10) - few) / 8, "peak_gib": (_status("VmHWM") - before) / 2**30}
+    row = "our model, the same objective"
+    return [_line(row, "conn.models.DynamicCommunityModel", found, 2.0, np.nan, _to_one_percent(found["seconds"]))]
+
+
+def matrix_free(repeats: int) -> list[Result]:
+    """Return the row of the objective that needs no matrix."""
+    names = set_up(0)
+    scans = np.asarray(names["time_series"])
+    scans = scans - scans.mean(-1, keepdims=True)
+    series = jnp.asarray(scans / scans.std(-1, keepdims=True))
+    state, epoch = _start(names), without_matrices(names)
+    before = _resident_from_now_on()
+    state, loss = epoch(state, series)
+    losses, spent = [float(loss)], []
+    for _ in range(1, N_FREE_EPOCHS):
+        begin = time.process_time()
+        state, loss = epoch(state, series)
+        losses.append(float(loss))
+        spent.append(time.process_time() - begin)
+    found = side_by_side() | {
+        "seconds": statistics.median(spent),
+        "peak_gib": (_status("VmHWM") - before) / 2**30,
+    }
+    near = epochs_to_one_percent(np.array(losses))
+    remark = f"another objective; to 1 %: {near} epochs, {near * found['seconds']:.1f} s"
+    return [_line("constant Potts, no matrix", "conn.loss", found, 80.0, np.nan, remark)]
+
+
+def _to_one_percent(seconds: float) -> str:
+    whole, short = courses("whole").get(0), courses("short").get(0)
+    complete = whole is not None and len(whole["losses"]) == N_FREE_EPOCHS
+    told = whole if complete else short
+    if told is None:
+        return "to 1 %: not known"
+    near = epochs_to_one_percent(told["losses"])
+    source = "the whole text" if complete else "the short way"
+    return f"to 1 %: {near} epochs (by {source}), {near * seconds:.0f} s"
+
+
+def _line(row: str, ours: str, found: dict[str, Any], target: float, difference: float, remark: str) -> Result:
+    memory = f"{found['peak_gib']:.2f} GiB above the scans"
+    return {
+        "row": row,
+        "estimator": ours,
+        "dtype": "float32",
+        "peer": PEER,
+        "cores": len(os.sched_getaffinity(0)),
+        "seconds": found["seconds"],
+        "peer_seconds": found["peer_seconds"],
+        "ratio": found["peer_seconds"] / found["seconds"],
+        "target": target,
+        "largest_difference": difference,
+        "peak_gib_above_scans": found["peak_gib"],
+        "remark": f"{memory}; {remark}",
+    }
+
+
+ROWS: dict[str, Callable[[int], list[Result]]] = {"text": text, "model": model, "matrix-free": matrix_free}
+
+
+def rows(repeats: int = 1, names: list[str] | None = None) -> list[Result]:
+    """Return the results of the named rows, all by default; the epochs are fixed, whatever the repeats."""
+    return [result for name in names or ROWS for result in ROWS[name](repeats)]
