@@ -80,7 +80,7 @@ def load_study() -> Study:
     table, events = scans.table, scans.events
     if events is None:
         raise ValueError("the data have no events")
-    complete = [name for name, rows in table.groupby("subject") if len(rows) == len(RUNS)]
+    complete = [str(name) for name, rows in table.groupby("subject") if len(rows) == len(RUNS)]
     n_ticks = int(scans.time_series.shape[2] * scans.repetition_time * 1000 / TICK)
     lengths = [int(table.loc[table["run"] == run, "n_frames"].iloc[0]) for run in RUNS]
     basis = _cosines(lengths, scans.repetition_time)
@@ -93,7 +93,7 @@ def load_study() -> Study:
             series = cosines @ scans.time_series[row].T.astype(np.float64)
             scale = np.sqrt((series**2).sum(0) / length)
             measured.append(np.divide(series, scale, out=np.zeros_like(series), where=scale > 0))
-            own = events[(events["subject"] == name) & (events["run"] == run)]
+            own = events.loc[(events["subject"] == name) & (events["run"] == run)]
             frame_times = np.arange(cosines.shape[1]) * scans.repetition_time
             stimulus.append(_at_ticks(own, n_ticks))
             canonical.append(cosines @ _regressors(own, frame_times))
@@ -116,8 +116,8 @@ def load_study() -> Study:
 
 def events_of_inputs(events: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return onset, duration (seconds) and amplitude of each input's events, shape (3, event)."""
-    heat = events[events["trial_type"] == "heat"]
-    rating = events[events["trial_type"] == "rating"]
+    heat = events.loc[events["trial_type"] == "heat"]
+    rating = events.loc[events["trial_type"] == "rating"]
     zero, one = TEMPERATURE
     times = heat[["onset", "duration"]].to_numpy(float).T
     return {

@@ -273,7 +273,8 @@ def train(
         if on_epoch is not None:
             on_epoch()
 
-    model.estimate(_iterator(fits), n_epochs=n_epochs + 1, on_epoch=keep)
+    # A window is all there is, so that nothing comes before it.
+    model.estimate(_iterator(fits), n_epochs=n_epochs + 1, burn_in=0, on_epoch=keep)
     return np.stack(kept), learned[: len(kept)]
 
 

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 __all__ = ["every_fit", "network_numbers", "plant", "recovery", "simulate"]
 
-LEVELS = ((1.0, 40, 1.0), (0.3, 120, 0.5), (0.0, 400, 0.2))
+LEVELS = ((1.0, 24, 1.0), (0.3, 80, 0.5), (0.0, 240, 0.2))
 """Noise as a multiple of the measured level, epochs, and a multiple of the learning rates: strong signals are learned
 in smaller steps, or training is not stable."""
 CHECKED_EVERY = 4

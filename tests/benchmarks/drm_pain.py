@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from tqdm.auto import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "benchmarks" / "drm_pain.json"
+KEPT = ROOT / "build" / "drm-pain"
+"""The scores of networks that were fitted; without them the networks are fitted again."""
 PAGE = ROOT / "docs" / "drm" / "pain-task.md"
 FIGURE = ROOT / "docs" / "_static" / "drm-pain-task.svg"
 BEGIN, END = "<!-- {}, written by `hatch run bench drm-pain` -->", "<!-- end of {} -->"
 
-EPOCHS, EVERY = 40, 4
-OTHERS_EPOCHS = 40
+EPOCHS, EVERY = 24, 4
 GROUPS = 6
 """Of people: the network of the others is trained on those of the other groups."""
 AT_ONCE = 3
@@ -110,34 +112,60 @@ def held_out(scores: Scores, study: Study, parcels: np.ndarray) -> tuple[np.ndar
     return found, settings
 
 
-def fit_networks(study: Study, tick: Callable[[], object]) -> dict[str, Scores]:
-    """Return the scores of all networks, of which the settings are numbers of epochs."""
-    starts = _of_the_others(study, tick)
-    parts: dict[str, list[Scores]] = {
-        name: [] for name in ("DRM", "DRM without coupling", "DRM started from the others")
-    }
-    for first in range(0, len(study.subjects), AT_ONCE):
-        people = range(first, min(first + AT_ONCE, len(study.subjects)))
-        some = study.take(people)
-        fits = every_fit(some)
-        from_others = starts.take([one % GROUPS for one in people for _ in range(6)])
-        for name, start, coupled in (
-            ("DRM", initial(fits), True),
-            ("DRM without coupling", initial(fits), False),
-            ("DRM started from the others", from_others, True),
-        ):
-            found, _ = train(fits, start, n_epochs=EPOCHS, every=EVERY, coupled=coupled, on_epoch=tick)
-            parts[name].append(score(_as_paths(found), some))
-    scores = {
-        name: Scores(np.concatenate([one.single for one in some], 2), np.concatenate([one.both for one in some], 2))
-        for name, some in parts.items()
-    }
+def fit_networks(study: Study, *, n_epochs: int, kept: Path | None) -> dict[str, Scores]:
+    """Return the scores of all networks, of which the settings are numbers of epochs.
+
+    Parameters
+    ----------
+    study : Study
+    n_epochs : int
+    kept : path or None
+        Folder in which the scores of each network are kept once they are there, and looked for before.
+    """
+    scores: dict[str, Scores] = {}
+    starts = None
+    for name in ("DRM started from the others", "DRM", "DRM without coupling"):
+        path = None if kept is None else kept / f"{name}.npz"
+        if path is not None and path.is_file():
+            with np.load(path) as file:
+                scores[name] = Scores(file["single"], file["both"])
+            continue
+        if name == "DRM started from the others":
+            starts = _of_the_others(study, n_epochs)
+        scores[name] = _fit(study, name, starts if name == "DRM started from the others" else None, n_epochs)
+        if path is not None:
+            replace_file(path, partial(_save, scores[name]))
     started = scores["DRM started from the others"]
     scores["DRM of the others"] = Scores(started.single[:, :1], started.both[:, :1])
     return scores
 
 
-def _of_the_others(study: Study, tick: Callable[[], object]) -> Parameters:
+def _save(scores: Scores, path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, single=scores.single, both=scores.both)
+
+
+def _fit(study: Study, name: str, starts: Parameters | None, n_epochs: int) -> Scores:
+    """Return the scores of one network, with the parameters of each group of people to start from, or else afresh."""
+    parts = []
+    chunks = [
+        range(first, min(first + AT_ONCE, len(study.subjects))) for first in range(0, len(study.subjects), AT_ONCE)
+    ]
+    with tqdm(total=len(chunks) * (n_epochs + 1), desc=name, unit="epoch") as bar:
+        for people in chunks:
+            some = study.take(people)
+            fits = every_fit(some)
+            if starts is None:
+                start = initial(fits)
+            else:
+                start = starts.take([one % GROUPS for one in people for _ in range(6)])
+            coupled = name != "DRM without coupling"
+            found, _ = train(fits, start, n_epochs=n_epochs, every=EVERY, coupled=coupled, on_epoch=bar.update)
+            parts.append(score(_as_paths(found), some))
+    return Scores(np.concatenate([one.single for one in parts], 2), np.concatenate([one.both for one in parts], 2))
+
+
+def _of_the_others(study: Study, n_epochs: int) -> Parameters:
     """Return the parameters of one network for each group of people, trained on all runs of all other groups."""
     n_people, n_runs = len(study.subjects), len(RUNS)
     group = np.repeat(np.arange(n_people) % GROUPS, n_runs)
@@ -153,7 +181,8 @@ def _of_the_others(study: Study, tick: Callable[[], object]) -> Parameters:
     )
     # The rates are those for a sum over two runs.
     rate = 2 / max(n_runs * n_people * (1 - 1 / GROUPS), 2)
-    return train(fits, initial(fits), n_epochs=OTHERS_EPOCHS, every=OTHERS_EPOCHS, rate=rate, on_epoch=tick)[1][-1]
+    with tqdm(total=n_epochs + 1, desc="DRM of the others", unit="epoch") as bar:
+        return train(fits, initial(fits), n_epochs=n_epochs, every=n_epochs, rate=rate, on_epoch=bar.update)[1][-1]
 
 
 def _as_paths(found: np.ndarray) -> Paths:
@@ -353,16 +382,16 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("the average of the others takes two people")
     if settings.quick:
         study = study.take(range(min(3, len(study.subjects))))
-        global EPOCHS, OTHERS_EPOCHS
-        EPOCHS, OTHERS_EPOCHS = 8, 4
     whole = not settings.quick and not settings.subjects
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if whole and RESULTS.is_file() else {}
     if settings.only != "recovery":
-        results["study"] = run_study(study)
+        results["study"] = run_study(study, n_epochs=8 if settings.quick else EPOCHS, kept=KEPT if whole else None)
         tables = study_tables(results["study"])
         print(tables)
         if whole:
-            _replace(FIGURE, lambda path: draw(results["study"]).savefig(path, format="svg", metadata={"Date": None}))
+            replace_file(
+                FIGURE, lambda path: draw(results["study"]).savefig(path, format="svg", metadata={"Date": None})
+            )
             write_between("results", tables)
     if settings.only != "study":
         rows = recovery(study, n_people=4 if whole else 2, share=1.0 if whole else 0.2)
@@ -371,12 +400,12 @@ def main(arguments: list[str] | None = None) -> int:
         if whole:
             write_between("recovery", _markdown(rows))
     if whole:
-        _replace(RESULTS, lambda path: path.write_text(json.dumps(results, indent=2), encoding="utf-8"))
+        replace_file(RESULTS, lambda path: path.write_text(json.dumps(results, indent=2), encoding="utf-8"))
         print(f"written to {RESULTS} and {PAGE}")
     return 0
 
 
-def run_study(study: Study) -> dict[str, Any]:
+def run_study(study: Study, *, n_epochs: int, kept: Path | None) -> dict[str, Any]:
     """Return what came of all methods."""
     ridge = ridge_paths(study)
     scores = {
@@ -386,11 +415,7 @@ def run_study(study: Study) -> dict[str, Any]:
         "average of the others": score(ridge["others"], study),
         "FIR ridge towards the others": score(ridge["towards others"], study),
     }
-    chunks = -(-len(study.subjects) // AT_ONCE)
-    total = 3 * chunks * (EPOCHS + 1) + OTHERS_EPOCHS + 1
-    with tqdm(total=total, desc="networks", unit="epoch") as bar:
-        scores |= fit_networks(study, bar.update)
-    return judge(study, scores)
+    return judge(study, scores | fit_networks(study, n_epochs=n_epochs, kept=kept))
 
 
 def write_between(name: str, text: str) -> None:
@@ -401,10 +426,10 @@ def write_between(name: str, text: str) -> None:
         raise ValueError(f"{PAGE} must hold the marks {begin!r} and {end!r}, once and in this order")
     head, rest = page.split(begin)
     new = f"{head}{begin}\n\n{text}\n{end}{rest.split(end)[1]}"
-    _replace(PAGE, lambda path: path.write_text(new, encoding="utf-8"))
+    replace_file(PAGE, lambda path: path.write_text(new, encoding="utf-8"))
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside the old one, and put it in its place when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
