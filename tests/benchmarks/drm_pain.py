@@ -155,10 +155,8 @@ def _fit(study: Study, name: str, starts: Parameters | None, n_epochs: int) -> S
         for people in chunks:
             some = study.take(people)
             fits = every_fit(some)
-            if starts is None:
-                start = initial(fits)
-            else:
-                start = starts.take([one % GROUPS for one in people for _ in range(6)])
+            groups = [one % GROUPS for one in people for _ in range(6)]
+            start = initial(fits) if starts is None else starts.take(groups)
             coupled = name != "DRM without coupling"
             found, _ = train(fits, start, n_epochs=n_epochs, every=EVERY, coupled=coupled, on_epoch=bar.update)
             parts.append(score(_as_paths(found), some))
