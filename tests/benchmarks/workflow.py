@@ -9,8 +9,8 @@ r"""A workflow whose choices are learned, against the best single pipeline, 36 p
   none: the global signal, its derivative and their squares);
 - ``36P + censoring``: the same, and frames that moved more than 0.25 mm left out;
 - ``search``: the single pipeline with the lowest objective among all (exhaustive);
-- ``workflow``: `conn.models.Workflow`, 100 epochs, learning rate 0.1, no hardening: its mixture;
-- ``hardened``: another fit with ``hardening=0.1``, and of it the pipeline of greatest weights alone.
+- ``workflow``: `conn.models.Workflow`, 60 epochs, learning rate 0.2, hardening 0.1: its mixture;
+- ``hardened``: of the same fit the pipeline of greatest weights alone.
 
 *Objective*, one for search and workflow: QC-FC as the mean over edges of what exceeds the correlation significant at
 0.1, plus 0.1 times the identification loss (temperature 0.1) of two sessions. QC-FC is that of the mean of both
@@ -21,7 +21,7 @@ QC-FC with distance, and the share of people identified by the correlation of ed
 planted data also the recovery: over people and edges, the correlation of the connectomes with the planted ones
 (Fisher's z of the planted correlation), both without their group mean; the planted truth is never seen by a choice.
 
-*Planted* (``planted``): six cohorts, seeds 0 to 5. 50 people with two sessions, 20 regions within 70 mm, 150 frames
+*Planted* (``planted``): five cohorts, seeds 0 to 4. 50 people with two sessions, 20 regions within 70 mm, 150 frames
 of 2 s: planted covariances (`simulate_population`, reliability 0.8, spread 0.25) in series below 0.1 Hz, white noise
 and a slow drift (standard deviations 0.5 and 0.5), two physiological signals with random loadings of 0.3, and the
 artefacts of `add_motion` with couplings 3, 1.5 and 3. People differ in how much they move by factors from 0.4 to 2.
@@ -37,7 +37,7 @@ nothing. Each run is cut into halves, which stand for sessions. Regions that are
 to keep the time within minutes, of the others every second one is kept. Groups of confounds: the trace of
 displacement and the one before it ("motion"), their squares; the global signal (mean over regions) with derivative
 and squares; five components of the tenth of regions whose variance is greatest (as tCompCor). Each centre is chosen
-on and the other judged, and back. Intervals are of 1000 bootstraps over the people judged, of the measure and of its
+on and the other judged, and back. Intervals are of 500 bootstraps over the people judged, of the measure and of its
 paired difference from ``search``; identification is not resampled, since resamples have people twice, and shown with
 Wilson's interval.
 
@@ -46,7 +46,8 @@ Misses are printed as they come.
 
 import time
 from collections.abc import Callable
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,7 @@ from conn.loss import identification, qcfc
 from conn.models import Runs, Workflow
 
 COLUMNS = ("row", "pipeline", "qc_fc", "distance", "identified", "recovery", "qc_fc_against_search", "seconds")
-SEEDS, N_PEOPLE, N_CHOSEN_ON, N_REGIONS, N_FRAMES, STEP = range(6), 50, 20, 20, 150, 2.0
+SEEDS, N_PEOPLE, N_CHOSEN_ON, N_REGIONS, N_FRAMES, STEP = range(5), 50, 20, 20, 150, 2.0
 PLANTED: dict[str, Any] = {
     "filter": {"none": None, "high-pass": (0.008, None), "band": (0.008, 0.1)},
     "confounds": {
@@ -72,11 +73,10 @@ PLANTED: dict[str, Any] = {
         "9P": ["motion", "tissue", "global"],
         "24P": ["motion", "motion more"],
         "24P + aCompCor": ["motion", "motion more", "acompcor"],
-        "24P + aCompCor + global": ["motion", "motion more", "acompcor", "global"],
         "36P": ["motion", "motion more", "tissue", "tissue more", "global", "global more"],
     },
     "censoring": {"none": None, "0.5 mm": 0.5, "0.25 mm": 0.25},
-    "connectome": ("full", "shrunk", "partial", "tangent"),
+    "connectome": ("full", "shrunk", "partial"),
 }
 REAL: dict[str, Any] = {
     "filter": {"none": None, "0.01-0.08": (0.01, 0.08), "0.02-0.08": (0.02, 0.08)},
@@ -92,7 +92,15 @@ REAL: dict[str, Any] = {
     "censoring": {"none": None, "0.25 mm": 0.25, "0.15 mm": 0.15},
     "connectome": ("full", "shrunk", "partial"),
 }
+Weights = dict[str, np.ndarray]
 NOTHING = {"parcellation": "none", "filter": "none", "confounds": "none", "censoring": "none", "connectome": "full"}
+
+
+class Choice(NamedTuple):
+    """A pipeline or a mixture, as weights by stage, and how many seconds choosing it took."""
+
+    weights: Weights
+    seconds: float
 
 
 def objective(out: Any) -> jax.Array:
@@ -103,32 +111,46 @@ def objective(out: Any) -> jax.Array:
     return motion + 0.1 * identification(triangle_to_vector(first), triangle_to_vector(second)).mean()
 
 
-def choose(alternatives: dict[str, Any], runs: Runs, default: dict[str, str]) -> dict[str, tuple[Workflow, float]]:
-    """Return every pipeline of the protocol, fitted to runs, and the seconds that it took to choose it."""
-    whole = Workflow(**alternatives, n_epochs=100, progress=False)
-    quality = jnp.asarray(runs.quality)
-    found: dict[str, tuple[Workflow, float]] = {}
+def choose(alternatives: dict[str, Any], runs: Runs, default: dict[str, str]) -> dict[str, Choice]:
+    """Return the weights of every pipeline of the protocol, with the seconds that it took to choose them."""
+    whole = Workflow(**alternatives, n_epochs=60, learning_rate=0.2, hardening=0.1, progress=False)
+    quality, names = jnp.asarray(runs.quality), whole.stages
+
+    def corner(choice: dict[str, str]) -> Weights:
+        return {stage: np.eye(len(own))[own.index(choice[stage])] for stage, own in names.items()}
+
     fixed = {"none": NOTHING, "36P": default, "36P + censoring": default | {"censoring": "0.25 mm"}}
-    for name, choice in fixed.items():
-        found[name] = (whole.vertex(**choice).fit(runs), 0.0)
+    found = {name: Choice(corner(choice), 0.0) for name, choice in fixed.items()}
     start = time.perf_counter()
     program = whole.program(runs)
 
+    # All confounds with all kinds of connectome at once: the regressions are the same for all, and computed once.
     @jax.jit
-    def score(weights: dict[str, jax.Array]) -> jax.Array:
-        return objective(_Outputs(program(weights), quality))
+    def scores(some: dict[str, jax.Array]) -> jax.Array:
+        def score(confounds: jax.Array, connectome: jax.Array) -> jax.Array:
+            weights = some | {"confounds": confounds, "connectome": connectome}
+            return objective(_Outputs(program(weights), quality))
 
-    scores = {}
-    for choice in whole.vertices():
-        hot = {stage: jnp.eye(len(names))[names.index(choice[stage])] for stage, names in whole.stages.items()}
-        scores[tuple(choice.items())] = float(score(hot))
-    best = dict(min(scores, key=scores.__getitem__))
-    found["search"] = (whole.vertex(**best).fit(runs), time.perf_counter() - start)
+        every = [jnp.eye(len(names[stage])) for stage in ("confounds", "connectome")]
+        return jax.vmap(jax.vmap(score, (None, 0)), (0, None))(*every)
+
+    best, lowest = NOTHING, np.inf
+    for band, censoring in product(names["filter"], names["censoring"]):
+        here = NOTHING | {"filter": band, "censoring": censoring}
+        values = np.asarray(scores({stage: jnp.asarray(corner(here)[stage]) for stage in ("filter", "censoring")}))
+        if not np.isfinite(values).all():
+            raise ValueError(f"the objective of a pipeline with {here} is not finite")
+        if values.min() < lowest:
+            row, column = np.unravel_index(values.argmin(), values.shape)
+            best = here | {"confounds": names["confounds"][row], "connectome": names["connectome"][column]}
+            lowest = values.min()
+    found["search"] = Choice(corner(best), time.perf_counter() - start)
     start = time.perf_counter()
-    found["workflow"] = (whole.fit(runs, objective), time.perf_counter() - start)
-    start = time.perf_counter()
-    pressed = Workflow(**alternatives, n_epochs=100, hardening=0.1, progress=False).fit(runs, objective)
-    found["hardened"] = (pressed.harden().fit(runs), time.perf_counter() - start)
+    whole.fit(runs, objective)
+    seconds = time.perf_counter() - start
+    mixture = {stage: np.array(list(own.values())) for stage, own in whole.weights_.items()}
+    found["workflow"] = Choice(mixture, seconds)
+    found["hardened"] = Choice(corner(whole.pipeline_), seconds)
     return found
 
 
@@ -234,13 +256,14 @@ def planted(repeats: int, seeds: range = SEEDS) -> list[dict[str, Any]]:
         )
         kept_apart = runs.select(judged)
         expected = _personal(np.arctanh(truth[judged][:, *edges]))
-        for name, (workflow, seconds) in choose(PLANTED, runs.select(chosen_on), default).items():
-            connectomes = workflow.transform(kept_apart)
+        program = jax.jit(Workflow(**PLANTED).program(kept_apart))
+        for name, choice in choose(PLANTED, runs.select(chosen_on), default).items():
+            connectomes = np.asarray(program(choice.weights))
             told = measures(connectomes, kept_apart.quality, coordinates)
             told["recovery"] = float(np.corrcoef(_personal(connectomes[:, *edges]).ravel(), expected.ravel())[0, 1])
-            told["seconds"] = seconds
+            told["seconds"] = choice.seconds
             found.setdefault(name, []).append(told)
-            chosen.setdefault(name, []).append(_said(workflow))
+            chosen.setdefault(name, []).append(_said(PLANTED, choice.weights))
         print(seed, {name: {key: round(value, 3) for key, value in told[-1].items()} for name, told in found.items()})
         print(seed, {name: told[-1] for name, told in chosen.items()}, flush=True)
     rows = []
@@ -271,10 +294,11 @@ def real(repeats: int) -> list[dict[str, Any]]:
         coordinates = centres[there][1][kept]
         n_people = judged.n_runs // 2
         pipelines = choose(REAL, chosen_on, default)
-        made = {name: workflow.transform(judged) for name, (workflow, _) in pipelines.items()}
-        draws = np.random.default_rng(0).integers(n_people, size=(1000, n_people))
+        program = jax.jit(Workflow(**REAL).program(judged))
+        made = {name: np.asarray(program(choice.weights)) for name, choice in pipelines.items()}
+        draws = np.random.default_rng(0).integers(n_people, size=(500, n_people))
         resampled = {name: _resampled(one, judged.quality, coordinates, draws) for name, one in made.items()}
-        for name, (workflow, seconds) in pipelines.items():
+        for name, choice in pipelines.items():
             told = measures(made[name], judged.quality, coordinates)
             low, high = wilson_interval(told["identified"], n_people)
             row: dict[str, Any] = {"row": f"{here} -> {there}", "pipeline": name, "peer": name, "dtype": "float32"}
@@ -286,8 +310,8 @@ def real(repeats: int) -> list[dict[str, Any]]:
                 told["qc_fc"] - searched,
                 *np.percentile(resampled[name][0] - resampled["search"][0], [2.5, 97.5]),
             )
-            row["seconds"] = seconds
-            row["chosen"] = _said(workflow)
+            row["seconds"] = choice.seconds
+            row["chosen"] = _said(REAL, choice.weights)
             rows.append(row)
             print(row, flush=True)
     return rows
@@ -364,17 +388,13 @@ def _resampled(
     return np.array([one.median_absolute for one in told]), np.array([abs(one.distance_correlation) for one in told])
 
 
-def _said(workflow: Workflow) -> str:
+def _said(alternatives: dict[str, Any], weights: Weights) -> str:
     """Return the alternatives with a weight of a twentieth or more, stage by stage."""
-    return "; ".join(
-        ", ".join(
-            name if weight > 0.95 else f"{weight:.2f} {name}"
-            for name, weight in sorted(own.items(), key=lambda item: -item[1])
-            if weight >= 0.05
-        )
-        for stage, own in workflow.weights_.items()
-        if stage != "parcellation"
-    )
+    told = []
+    for stage, names in alternatives.items():
+        order = sorted(zip(weights[stage], names, strict=True), reverse=True)
+        told.append(", ".join(n if w > 0.95 else f"{w:.2f} {n}" for w, n in order if w >= 0.05))
+    return "; ".join(told)
 
 
 def _interval(values: list[float]) -> str:
