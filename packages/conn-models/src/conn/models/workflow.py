@@ -304,7 +304,7 @@ class Workflow:
         self.pipeline_ = {stage: max(own, key=own.__getitem__) for stage, own in self.weights_.items()}
         reference = None
         if "tangent" in self.stages["connectome"]:
-            reference = eqx.filter_jit(connectomes)(self._stages, prepared, final)[1]
+            reference = connectomes(self._stages, prepared, final)[1]
             if reference is None or not bool(jnp.isfinite(reference).all()):
                 raise ValueError("the runs' covariances have no geometric mean: is a region constant?")
         self.reference_ = None if reference is None else np.asarray(reference)
@@ -339,7 +339,7 @@ class Workflow:
         weights = {} if fixed else {stage: jnp.array(list(own.values())) for stage, own in self.weights_.items()}
         reference = getattr(self, "reference_", None)
         reference = None if reference is None else jnp.asarray(reference)
-        return np.asarray(eqx.filter_jit(connectomes)(self._stages, prepare(self._stages, runs), weights, reference)[0])
+        return np.asarray(connectomes(self._stages, prepare(self._stages, runs), weights, reference)[0])
 
     def _objective(
         self, state: Any, loss: Any, epoch: Array, prepared: Any, quality: Array

@@ -16,7 +16,7 @@ have gone through the same steps as the series; :math:`z` is standardised before
 vertex, every sum has one term, and the program is that pipeline.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -87,7 +87,9 @@ def prepare(stages: Stages, runs: Runs) -> Prepared:
             jnp.asarray(np.stack([arrays[place] for place in places]))
             for arrays in (runs.time_series, regressors, censored)
         ]
-        of_series, of_confounds = _cleaned(stages, runs.repetition_time)(*stacked)
+        # Where no frame is censored at all nothing is filled, and the program is shorter.
+        some_censored = not all(censored[place].all() for place in places)
+        of_series, of_confounds = _cleaned(stages, runs.repetition_time, *stacked, some_censored)
         padding = [(0, longest - length)]
         for row, place in enumerate(places):
             parts[place] = tuple(
@@ -100,6 +102,7 @@ def prepare(stages: Stages, runs: Runs) -> Prepared:
     return Prepared(series, confounds, kept, columns)
 
 
+@eqx.filter_jit
 def connectomes(
     stages: Stages,
     prepared: Prepared,
@@ -206,36 +209,39 @@ def _refuse_too_few(stages: Stages, censored: list[np.ndarray], columns: tuple[t
                     )
 
 
-def _cleaned(stages: Stages, repetition_time: float) -> Callable[..., tuple[Array, Array]]:
-    """Return the function that censors, fills, detrends and filters runs of one length in every way."""
-
-    @jax.jit
-    def of_runs(time_series: Array, regressors: Array, masks: Array) -> tuple[Array, Array]:
-        atlases = [
-            time_series if one is None else parcellate(time_series, jnp.asarray(one))
-            for one in stages.parcellation.values()
-        ]
-        n_regions = atlases[0].shape[-2]
-        rows = jnp.concatenate([*atlases, regressors.astype(atlases[0].dtype)], axis=-2)
-        every = jnp.stack(
-            [
-                clean(
-                    rows[:, None],
-                    mask=masks,
-                    band=band,
-                    repetition_time=repetition_time,
-                    filter_order=stages.filter_order,
-                    trend=stages.trend,
-                    standardisation=None,
-                )
-                for band in stages.filter.values()
-            ],
-            axis=2,
-        )
-        *split, confounds = jnp.split(every, [n_regions * (place + 1) for place in range(len(atlases))], axis=-2)
-        return jnp.stack(split, axis=1), confounds
-
-    return of_runs
+@eqx.filter_jit
+def _cleaned(
+    stages: Stages,
+    repetition_time: float,
+    time_series: Float[Array, "run row frame"],
+    regressors: Float[Array, "run confound frame"],
+    masks: Float[Array, "run censoring frame"],
+    some_censored: bool,
+) -> tuple[Array, Array]:
+    """Return runs of one length and their confounds, censored, filled, detrended and filtered in every way."""
+    atlases = [
+        time_series if one is None else parcellate(time_series, jnp.asarray(one))
+        for one in stages.parcellation.values()
+    ]
+    n_regions = atlases[0].shape[-2]
+    rows = jnp.concatenate([*atlases, regressors.astype(atlases[0].dtype)], axis=-2)
+    every = jnp.stack(
+        [
+            clean(
+                jnp.broadcast_to(rows[:, None], (*masks.shape[:2], *rows.shape[1:])),
+                mask=masks if some_censored else None,
+                band=band,
+                repetition_time=repetition_time,
+                filter_order=stages.filter_order,
+                trend=stages.trend,
+                standardisation=None,
+            )
+            for band in stages.filter.values()
+        ],
+        axis=2,
+    )
+    *split, confounds = jnp.split(every, [n_regions * (place + 1) for place in range(len(atlases))], axis=-2)
+    return jnp.stack(split, axis=1), confounds
 
 
 def _shares(stages: Stages, weights: Mapping[str, Any]) -> dict[str, Array]:
