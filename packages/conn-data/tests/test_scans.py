@@ -12,6 +12,7 @@ from conn.data import (
     Provenance,
     ScanSet,
     SimulatedCohort,
+    join_runs,
     load_scans,
     save_scans,
     simulate_cohort,
@@ -196,3 +197,53 @@ def test_bad_files_are_refused(tmp_path):
     np.savez(path, **(whole | {"provenance": np.array(json.dumps({"unknown": 1}))}))
     with pytest.raises(DataError, match="is not a file of save_scans"):
         load_scans(path)
+
+
+def runs_of_two_people(rng=0):
+    """A person with runs of 5 and 7 frames, one with a run of 6; an event and a flat region in the second run."""
+    generator = np.random.default_rng(rng)
+    lengths = [7, 5, 6]
+    mask = np.arange(7) < np.array(lengths)[:, None]
+    mask[0, 3] = False
+    series = (generator.normal(size=(3, 4, 7)) + 10 * np.arange(3)[:, None, None]) * mask[:, None]
+    series[0, 2] = 4.0 * mask[0]
+    table = pd.DataFrame(
+        {"subject": ["a", "a", "b"], "session": 1, "task": "rest", "run": [2, 1, 1], "n_frames": lengths}
+    )
+    events = pd.DataFrame(
+        {"subject": ["a"], "session": 1, "task": "rest", "run": 2, "onset": 1.5, "duration": 1.0, "trial_type": "x"}
+    )
+    return ScanSet(
+        time_series=series, mask=mask, motion=0.1 * mask, table=table, region_labels=tuple("wxyz"), repetition_time=2.0,
+        provenance=Provenance(dataset="d", source="s", version="v", licence="l", citation="c", origin="files"),
+        events=events, scan_arrays={"global": np.ones((3, 7)) * mask, "coverage": np.ones((3, 4))},
+    )  # fmt: skip
+
+
+def test_runs_are_joined_in_order_with_their_boundaries():
+    scans = runs_of_two_people()
+    joined = join_runs(scans)
+    assert joined.table[["subject", "run", "n_frames", "joined"]].to_numpy().tolist() == [
+        ["a", 1, 12, 2],
+        ["b", 1, 6, 1],
+    ]
+    assert joined.scan_arrays["run"].tolist() == [[1] * 5 + [2] * 7, [1] * 6 + [0] * 6]
+    np.testing.assert_array_equal(joined.time_series[0, :, :5], scans.time_series[1, :, :5])
+    np.testing.assert_array_equal(joined.time_series[0, :, 5:], scans.time_series[0])
+    assert not joined.mask[0, 8]
+    assert joined.events["onset"].tolist() == [11.5]
+    assert set(joined.scan_arrays) == {"run", "global"}
+    assert "arrays of single runs left out: coverage" in joined.describe()
+
+
+@pytest.mark.parametrize("normalisation", ["centre", "zscore"])
+def test_runs_are_normalised_one_by_one_before_they_are_joined(normalisation):
+    joined = join_runs(runs_of_two_people(), normalisation=normalisation)
+    for run in (1, 2):
+        frames = (joined.scan_arrays["run"][0] == run) & joined.mask[0]
+        np.testing.assert_allclose(joined.time_series[0][:, frames].mean(axis=1), 0, atol=1e-12)
+        spread = joined.time_series[0][:, frames].std(axis=1)
+        if normalisation == "zscore":
+            np.testing.assert_allclose(spread, [1, 1, 0 if run == 2 else 1, 1])
+    with pytest.raises(DataError, match="normalisation 'sd'"):
+        join_runs(runs_of_two_people(), normalisation="sd")

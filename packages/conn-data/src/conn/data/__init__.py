@@ -29,6 +29,8 @@ from conn.data.geneex2conn import load_geneex2conn_connectomes, read_geneex2conn
 from conn.data.genome import genome_order, read_gene_positions
 from conn.data.hcp import find_hcp_runs, load_hcp, read_hcp_behaviour, read_subject_list
 from conn.data.hcp_samples import load_hcp_aal2, load_hcp_schaefer100, load_hcp_schaefer200
+from conn.data.joined_runs import join_runs
+from conn.data.lemon import load_lemon, load_lemon_eeg, read_lemon_participants
 from conn.data.maps import RegionMaps, load_hcp_schaefer100_group, load_receptor_maps
 from conn.data.missing_expression import fill_expression, incomplete_regions
 from conn.data.msc import fetch_msc, verify_msc
@@ -88,6 +90,7 @@ __all__ = [
     "genome_order",
     "homologues",
     "incomplete_regions",
+    "join_runs",
     "list_datasets",
     "list_gene_lists",
     "load_confounds",
@@ -105,6 +108,8 @@ __all__ = [
     "load_hcp_schaefer100",
     "load_hcp_schaefer100_group",
     "load_hcp_schaefer200",
+    "load_lemon",
+    "load_lemon_eeg",
     "load_nitime_events",
     "load_nitime_rest",
     "load_pain_task",
@@ -128,6 +133,7 @@ __all__ = [
     "read_gene_positions",
     "read_geneex2conn",
     "read_hcp_behaviour",
+    "read_lemon_participants",
     "read_motion",
     "read_region_table",
     "read_relmat",

@@ -19,7 +19,7 @@ from conn.data.scans import ScanSet
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["find_hcp_runs", "load_hcp", "read_hcp_behaviour", "read_subject_list"]
+__all__ = ["age_bin", "find_hcp_runs", "load_hcp", "read_hcp_behaviour", "read_subject_list", "typed_column"]
 
 _PERSON = re.compile(r"(?P<subject>\d{6})(?P<retest>_retest)?")
 _RUN = re.compile(r"(?P<kind>[rt]fMRI)_(?P<task>[A-Z]+)(?P<day>\d?)_(?P<direction>LR|RL|AP|PA)")
@@ -133,8 +133,9 @@ def load_hcp(
     Returns
     -------
     ScanSet
-        float32. The table has ``name`` and ``direction`` too; ``scan_arrays["coverage"]`` has shape (scan,
-        region). Motion is ``Movement_RelativeRMS.txt`` where every run has it.
+        float32; `join_runs` joins the runs of a person. The table has ``name`` and ``direction`` too;
+        ``scan_arrays["coverage"]`` has shape (scan, region). Motion is ``Movement_RelativeRMS.txt`` where every run
+        has it.
 
     Raises
     ------
@@ -315,16 +316,17 @@ def _typed(path: Path) -> "pd.DataFrame":
         if name == "Gender":
             columns["sex"] = [_known(_SEX, value, path, line, name) for line, value in enumerate(values, start=2)]
         elif name == "Age":
-            bins = [_age(value, path, line) for line, value in enumerate(values, start=2)]
+            bins = [age_bin(value, path, line) for line, value in enumerate(values, start=2)]
             columns["age_low"], columns["age_high"] = ([one[end] for one in bins] for end in (0, 1))
         elif name == "Family_ID":
             columns["family"] = [value or None for value in values]
         else:
-            columns["age" if name == "Age_in_Yrs" else name] = _column(values)
+            columns["age" if name == "Age_in_Yrs" else name] = typed_column(values)
     return pd.DataFrame(columns)
 
 
-def _column(values: list[str]) -> object:
+def typed_column(values: list[str]) -> object:
+    """Return a column as truth values or numbers where every field is one, else as text; None or NaN where empty."""
     import pandas as pd
 
     told = [value for value in values if value]
@@ -342,7 +344,8 @@ def _known(table: dict[str, str], value: str, path: Path, line: int, column: str
     return table.get(value)
 
 
-def _age(value: str, path: Path, line: int) -> tuple[float, float]:
+def age_bin(value: str, path: Path, line: int) -> tuple[float, float]:
+    """Return the ends of a bin of ages in years; the upper one is NaN for such as 36+, both where empty."""
     if not value:
         return np.nan, np.nan
     match = _AGE.fullmatch(value)
