@@ -1,11 +1,12 @@
 import copy
+import math
 import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from drm import DRMConnection, DRMNet, DRMPopulation, DRMReadout, connect
+from drm import DRMConnection, DRMNet, DRMPopulation, DRMReadout, connect, coupling
 
 DOUBLE = torch.float64
 
@@ -84,6 +85,24 @@ def test_the_gradient_holds_where_neighbouring_values_belong_to_two_ticks():
         ).double()
         found.append(gradients(net, stimulus(n_features=1), (4,))[2][:4])
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(2, 1, 3), (4, 4, 4)])
+@pytest.mark.parametrize("sparse_cost", [0.0, math.inf])
+@pytest.mark.parametrize("gather_cost", [0.0, 1e9])
+@pytest.mark.parametrize("dense_gradient", [0, 10**9])
+def test_all_ways_of_coupling_are_one(sizes, sparse_cost, gather_cost, dense_gradient, monkeypatch):
+    monkeypatch.setattr(coupling, "_SPARSE_COST", sparse_cost)
+    monkeypatch.setattr(coupling, "_GATHER_COST", max(gather_cost, 1e-9))
+    monkeypatch.setattr(coupling, "_CACHED", 100)
+    monkeypatch.setattr(coupling, "_DENSE_FOR_LONG", dense_gradient)
+    monkeypatch.setattr(coupling, "_DENSE_FOR_SHORT", dense_gradient)
+    x = stimulus()
+    fast = gradients(random_net(1, vectorised=True, sizes=sizes), x, (5,))
+    slow = gradients(random_net(1, vectorised=False, sizes=sizes), x, (5,))
+    torch.testing.assert_close(fast[:2], slow[:2], rtol=1e-10, atol=1e-12)
+    for ours, theirs in zip(fast[2], slow[2], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
 def test_gradient_of_the_vectorised_net_matches_finite_differences():

@@ -1,12 +1,14 @@
 """Delayed coupling as one batched product: gather what arrives, multiply, for all edges at once."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 __all__ = ["Edges", "LaggedProduct"]
 
@@ -14,8 +16,18 @@ __all__ = ["Edges", "LaggedProduct"]
 # and multiplied on its own (measured on CPUs; it decides between two exact ways).
 _GATHER_COST = 4.0
 
+# The same for one weight of a sparse matrix, which needs no gathering.
+_SPARSE_COST = 1.3
+
 # How many gathered elements are held at once for the gradient of the weights.
 _HELD = 1 << 22
+
+# How many gathered elements are multiplied at once: so many that they are still in the cache.
+_CACHED = 1 << 18
+
+# Up to how many entries of dense products over all ticks, for each weight that is wanted, are cheaper than
+# gathering for that weight: when values are gathered in long runs, and in short ones (measured on CPUs).
+_DENSE_FOR_LONG, _DENSE_FOR_SHORT = 16, 128
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class LaggedProduct:
     of (lag, column) form a block, and a block is one matrix product with the gathered values. The
     blocks are either the populations, so that the cost is edges times units squared whatever the
     number of distinct delays, or a single one of all rows, which is faster when delays are few.
+    Where populations are small, a sparse matrix over all the ticks that are reached is faster.
 
     Parameters
     ----------
@@ -73,7 +86,11 @@ class LaggedProduct:
         by_population = blocks * columns * (slots + _GATHER_COST)
         at_once = single_blocks * single_columns * single_slots / _GATHER_COST
         block = edges.row_block if by_population < at_once else single
+        self.sparse: bool = edges.row.numel() * _SPARSE_COST < min(by_population, at_once)
 
+        self.row: Tensor = edges.row
+        self.column: Tensor = edges.column
+        self.tick: Tensor = tick
         self.n_rows: int = n_rows
         self.n_columns: int = n_columns
         block = torch.unique(block, return_inverse=True)[1]
@@ -84,9 +101,10 @@ class LaggedProduct:
         self.block: Tensor = block
         self.shape: tuple[int, int, int] = (rows_of_slot.shape[0], rows_of_slot.shape[1], address_of_slot.shape[1])
         self.run: int = _run_length(address_of_slot, n_columns)
-        # An empty slot has weight zero everywhere, so that it may read any address, and its result
-        # goes to a row past the last one, where nobody looks.
-        self.address: Tensor = address_of_slot.clamp(min=0)
+        # An empty slot has weight zero everywhere, so that it may read any address that others read too,
+        # and its result goes to a row past the last one, where nobody looks.
+        earliest = int(tick.min()) * n_columns
+        self.address: Tensor = torch.where(address_of_slot < 0, earliest, address_of_slot)
         target = torch.where(rows_of_slot < 0, n_rows, rows_of_slot).flatten()
         place = torch.full((n_rows + 1,), -1, dtype=torch.long)
         place[target] = torch.arange(target.numel())
@@ -94,7 +112,26 @@ class LaggedProduct:
         self.device: torch.device = torch.device("cpu")
         self._finish()
 
+    def _index_sparse(self) -> None:
+        """Find the places of the weights in a sparse matrix from the ticks that are reached to the rows."""
+        self.first_tick: int = int(self.tick.min())
+        self.n_ticks_reached: int = int(self.tick.max()) - self.first_tick + 1
+        key = (self.row * self.n_ticks_reached + self.tick - self.first_tick) * self.n_columns + self.column
+        # Weights between the same units with the same delay are summed: taps of one line are not.
+        distinct, self.entry = torch.unique(key, return_inverse=True)
+        width = self.n_ticks_reached * self.n_columns
+        counts = torch.bincount(distinct // width, minlength=self.n_rows)
+        # The indices are 32 bits wide, as the sparse products of the host's library want them.
+        self.row_ends: Tensor = functional.pad(counts.cumsum(0), (1, 0)).int()
+        self.sparse_column: Tensor = (distinct % width).int()
+
     def _finish(self) -> None:
+        distinct, place = torch.unique(self.tick, return_inverse=True)
+        self.distinct_ticks: list[int] = distinct.tolist()
+        order = torch.argsort(place, stable=True)
+        self.weights_of_tick: list[Tensor] = list(order.split(torch.bincount(place).tolist()))
+        if self.sparse:
+            self._index_sparse()
         n_places = self.shape[0] * self.shape[1]
         arange = torch.arange(self.n_rows, device=self.device)
         self.in_order: bool = n_places == self.n_rows and bool((self.place == arange).all())
@@ -127,8 +164,9 @@ class LaggedProduct:
         if device == self.device:
             return
         self.device = device
-        for name in ("row_slot", "column_slot", "block", "address", "place"):
+        for name in ("row_slot", "column_slot", "block", "address", "place", "row", "column", "tick"):
             setattr(self, name, getattr(self, name).to(device))
+        self._finish()
 
     def pack(self, values: Tensor) -> Tensor:
         """Return the weights as one matrix for each block, zero where there is no edge.
@@ -215,7 +253,25 @@ class LaggedProduct:
         callable
             Takes the result (time, row, batch) and the tick of its first entry.
         """
+        if self.sparse:
+            return partial(self._add_sparse, self._sparse_matrix(values), buffer)
         return partial(self._add_to, self.pack(values), buffer, self.workspace(buffer))
+
+    def _sparse_matrix(self, values: Tensor) -> Tensor:
+        entries = values.new_zeros(self.sparse_column.numel()).index_add_(0, self.entry, values.detach())
+        shape = (self.n_rows, self.n_ticks_reached * self.n_columns)
+        with warnings.catch_warnings():
+            # torch calls its sparse matrices a beta; the tests hold them against dense products.
+            warnings.filterwarnings("ignore", message="Sparse CSR", category=UserWarning)
+            return torch.sparse_csr_tensor(
+                self.row_ends, self.sparse_column, entries, size=shape, check_invariants=False
+            )
+
+    def _add_sparse(self, matrix: Tensor, buffer: Tensor, result: Tensor, start: int) -> None:
+        for tick in range(result.shape[0]):
+            first = start + tick + self.first_tick
+            reached = buffer[first : first + self.n_ticks_reached].flatten(0, 1)
+            result[tick].addmm_(matrix, reached)
 
     def _add_to(self, packed: Tensor, buffer: Tensor, work: Tensor, result: Tensor, start: int) -> None:
         n_ticks = result.shape[0]
@@ -230,8 +286,7 @@ class LaggedProduct:
             result[0].addmm_(packed[0], self.gather(buffer, start, 1, work)[0])
             return
         elif self.run > 1:
-            ticks = [torch.bmm(packed, self.gather(buffer, tick, 1, work)) for tick in range(start, start + n_ticks)]
-            product = torch.stack(ticks).flatten(1, 2)
+            product = self._in_chunks(packed, buffer, start, n_ticks)
         else:
             product = torch.bmm(packed, self.gather(buffer, start, n_ticks, work))
             product = product.view(n_blocks * n_slots, n_ticks, -1).transpose(0, 1)
@@ -241,6 +296,25 @@ class LaggedProduct:
             result[:, self.occupied] += product.index_select(1, self.place[self.occupied])
         else:
             result += product.index_select(1, self.place)
+
+    def _in_chunks(self, packed: Tensor, buffer: Tensor, start: int, n_ticks: int) -> Tensor:
+        """Return the product (tick, slot of a block, batch), gathered for as many blocks as the cache holds."""
+        n_blocks, n_slots, n_addresses = self.shape
+        batch = buffer.shape[-1]
+        runs = buffer.view(-1, self.run * batch)
+        n_together = max(1, _CACHED // (n_addresses * batch))
+        product = buffer.new_empty(n_ticks, n_blocks, n_slots, batch)
+        work = buffer.new_empty(n_together * n_addresses // self.run, self.run * batch)
+        addresses = self._address(1).split(work.shape[0])
+        for tick in range(n_ticks):
+            base = (start + tick) * self.n_columns // self.run
+            shifted = runs[base:] if base >= 0 else runs
+            parts = zip(addresses, packed.split(n_together), product[tick].split(n_together), strict=True)
+            for address, weights, into in parts:
+                own = address if base >= 0 else address + base
+                found = torch.index_select(shifted, 0, own, out=work[: own.numel()])
+                torch.bmm(weights, found.view(weights.shape[0], n_addresses, batch), out=into)
+        return product.flatten(1, 2)
 
     def weight_gradient(self, buffer: Tensor, adjoint: Tensor) -> Tensor:
         """Return the gradient of the weights, given that of the product, over all ticks.
@@ -258,6 +332,9 @@ class LaggedProduct:
         """
         n_blocks, n_slots, n_addresses = self.shape
         n_ticks, _, batch = adjoint.shape
+        few = _DENSE_FOR_LONG if self.run * batch >= _DENSE_FOR_LONG else _DENSE_FOR_SHORT
+        if len(self.distinct_ticks) * self.n_rows * self.n_columns <= few * self.row.numel():
+            return self._dense_gradient(buffer, adjoint)
         total = adjoint.new_zeros(self.shape)
         chunk = 1 if self.run > 1 else max(1, _HELD // (n_blocks * n_addresses * batch))
         work = self.workspace(buffer)
@@ -273,6 +350,21 @@ class LaggedProduct:
             spread = spread.view(length, n_blocks, n_slots, batch).permute(1, 2, 0, 3)
             total.baddbmm_(spread.reshape(n_blocks, n_slots, -1), wide.transpose(1, 2))
         return self.unpack(total)
+
+    def _dense_gradient(self, buffer: Tensor, adjoint: Tensor) -> Tensor:
+        """Return the gradient of the weights from the products of all rows and columns, delay by delay."""
+        n_ticks, _, batch = adjoint.shape
+        total = adjoint.new_zeros(self.row.numel())
+        chunk = max(1, _HELD // (batch * max(self.n_rows, self.n_columns)))
+        for start in range(0, n_ticks, chunk):
+            rows = adjoint[start : start + chunk].transpose(0, 1).flatten(1)
+            length = min(chunk, n_ticks - start)
+            for place, tick in enumerate(self.distinct_ticks):
+                first = start + tick
+                values = buffer[first : first + length].transpose(0, 1).flatten(1)
+                own = self.weights_of_tick[place]
+                total[own] += (rows @ values.T)[self.row[own], self.column[own]]
+        return total
 
 
 def _slots(block: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
