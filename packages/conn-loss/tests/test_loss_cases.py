@@ -37,16 +37,7 @@ def as_arrays(dtype):
 
 
 @pytest.fixture(scope="module")
-def compiled_fast():
-    """Compile what runs once or twice on small arrays without LLVM's optimisations, which are most of the time here."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
-@pytest.fixture(scope="module")
-def measured(compiled_fast):
+def measured():
     """Values and derivatives in double precision, and differences along a random direction."""
     rng = np.random.default_rng(1)
     directions = {name: rng.standard_normal(np.shape(case.arguments[0])) for name, case in CASES.items()}
@@ -65,7 +56,7 @@ def measured(compiled_fast):
 
 
 @pytest.fixture(scope="module")
-def single_values(compiled_fast):
+def single_values():
     of_each = jax.jit(lambda arguments: {name: value(case, arguments[name]) for name, case in CASES.items()})
     return jax.device_get(of_each(as_arrays(np.float32)))
 

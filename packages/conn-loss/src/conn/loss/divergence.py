@@ -5,6 +5,7 @@ Probabilities of 0 are exact: :math:`0 \log 0 = 0`, with no number added inside 
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -308,7 +309,20 @@ def _x_log(x: Array, y: Array) -> Array:
     return jnp.where(counts, x * jnp.log(jnp.where(counts, y, 1.0)), 0.0)
 
 
-class EntropyLoss(Loss):
+class _OutcomeLoss(Loss):
+    """A loss whose score is taken along the axis of outcomes; a subclass names the score."""
+
+    axis: int = eqx.field(static=True)
+    _of_outcomes: ClassVar[Callable[..., Array]]
+
+    def __init__(
+        self, nu: Strength = 1.0, name: str | None = None, *, axis: int = -1, scalarisation: Reduction | None = None
+    ):
+        super().__init__(nu, name, score=type(self)._of_outcomes, scalarisation=scalarisation)
+        self.axis = axis
+
+
+class EntropyLoss(_OutcomeLoss):
     """The entropy of distributions: least for certainty.
 
     Parameters
@@ -329,16 +343,10 @@ class EntropyLoss(Loss):
     0.0
     """
 
-    axis: int = eqx.field(static=True)
-
-    def __init__(
-        self, nu: Strength = 1.0, name: str | None = None, *, axis: int = -1, scalarisation: Reduction | None = None
-    ):
-        super().__init__(nu, name, score=entropy, scalarisation=scalarisation)
-        self.axis = axis
+    _of_outcomes = staticmethod(entropy)
 
 
-class EntropyLogitLoss(Loss):
+class EntropyLogitLoss(_OutcomeLoss):
     """The entropy of the softmax of logits: least for certainty.
 
     Parameters
@@ -359,16 +367,10 @@ class EntropyLogitLoss(Loss):
     0.0
     """
 
-    axis: int = eqx.field(static=True)
-
-    def __init__(
-        self, nu: Strength = 1.0, name: str | None = None, *, axis: int = -1, scalarisation: Reduction | None = None
-    ):
-        super().__init__(nu, name, score=entropy_logit, scalarisation=scalarisation)
-        self.axis = axis
+    _of_outcomes = staticmethod(entropy_logit)
 
 
-class KLDivergenceLoss(Loss):
+class KLDivergenceLoss(_OutcomeLoss):
     """The Kullback–Leibler divergence of distributions from others.
 
     Parameters
@@ -389,16 +391,10 @@ class KLDivergenceLoss(Loss):
     0.0
     """
 
-    axis: int = eqx.field(static=True)
-
-    def __init__(
-        self, nu: Strength = 1.0, name: str | None = None, *, axis: int = -1, scalarisation: Reduction | None = None
-    ):
-        super().__init__(nu, name, score=kl_divergence, scalarisation=scalarisation)
-        self.axis = axis
+    _of_outcomes = staticmethod(kl_divergence)
 
 
-class KLDivergenceLogitLoss(Loss):
+class KLDivergenceLogitLoss(_OutcomeLoss):
     """The Kullback–Leibler divergence of the softmax of logits from that of others.
 
     Parameters
@@ -419,16 +415,10 @@ class KLDivergenceLogitLoss(Loss):
     0.0
     """
 
-    axis: int = eqx.field(static=True)
-
-    def __init__(
-        self, nu: Strength = 1.0, name: str | None = None, *, axis: int = -1, scalarisation: Reduction | None = None
-    ):
-        super().__init__(nu, name, score=kl_divergence_logit, scalarisation=scalarisation)
-        self.axis = axis
+    _of_outcomes = staticmethod(kl_divergence_logit)
 
 
-class JSDivergenceLoss(Loss):
+class JSDivergenceLoss(_OutcomeLoss):
     """The Jensen–Shannon divergence of two distributions.
 
     Parameters
@@ -449,16 +439,10 @@ class JSDivergenceLoss(Loss):
     0.0
     """
 
-    axis: int = eqx.field(static=True)
-
-    def __init__(
-        self, nu: Strength = 1.0, name: str | None = None, *, axis: int = -1, scalarisation: Reduction | None = None
-    ):
-        super().__init__(nu, name, score=js_divergence, scalarisation=scalarisation)
-        self.axis = axis
+    _of_outcomes = staticmethod(js_divergence)
 
 
-class JSDivergenceLogitLoss(Loss):
+class JSDivergenceLogitLoss(_OutcomeLoss):
     """The Jensen–Shannon divergence of the softmax of logits and that of others.
 
     Parameters
@@ -479,13 +463,7 @@ class JSDivergenceLogitLoss(Loss):
     0.0
     """
 
-    axis: int = eqx.field(static=True)
-
-    def __init__(
-        self, nu: Strength = 1.0, name: str | None = None, *, axis: int = -1, scalarisation: Reduction | None = None
-    ):
-        super().__init__(nu, name, score=js_divergence_logit, scalarisation=scalarisation)
-        self.axis = axis
+    _of_outcomes = staticmethod(js_divergence_logit)
 
 
 class BregmanLoss(Loss):

@@ -4,6 +4,9 @@ Regions are rows of an assignment :math:`A` (region, vertex), hard or soft and n
 are those along the sphere. A region without vertices has no place, and its score is NaN.
 """
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -347,7 +350,25 @@ class DispersionLoss(Loss):
         self.threshold, self.radius = threshold, radius
 
 
-class ReferenceTetherLoss(Loss):
+class _TetherLoss(Loss):
+    """A loss whose score is how far centres lie from their places; a subclass names the score."""
+
+    radius: float | None = eqx.field(static=True)
+    _distance: ClassVar[Callable[..., Array]]
+
+    def __init__(
+        self,
+        nu: Strength = 1.0,
+        name: str | None = None,
+        *,
+        radius: float | None = None,
+        scalarisation: Reduction | None = None,
+    ):
+        super().__init__(nu, name, score=type(self)._distance, scalarisation=scalarisation)
+        self.radius = radius
+
+
+class ReferenceTetherLoss(_TetherLoss):
     """How far the centres of regions lie from their places in a reference.
 
     Call it with an assignment (..., region, vertex), the reference (..., region, 3) and the coordinates
@@ -372,21 +393,10 @@ class ReferenceTetherLoss(Loss):
     5.0
     """
 
-    radius: float | None = eqx.field(static=True)
-
-    def __init__(
-        self,
-        nu: Strength = 1.0,
-        name: str | None = None,
-        *,
-        radius: float | None = None,
-        scalarisation: Reduction | None = None,
-    ):
-        super().__init__(nu, name, score=reference_tether, scalarisation=scalarisation)
-        self.radius = radius
+    _distance = staticmethod(reference_tether)
 
 
-class InterhemisphericTetherLoss(Loss):
+class InterhemisphericTetherLoss(_TetherLoss):
     """How far the centres of regions lie from the mirror images of those in the other hemisphere.
 
     Call it with what `interhemispheric_tether` takes.
@@ -410,21 +420,30 @@ class InterhemisphericTetherLoss(Loss):
     3.0
     """
 
-    radius: float | None = eqx.field(static=True)
+    _distance = staticmethod(interhemispheric_tether)
+
+
+class _BalanceLoss(Loss):
+    """A loss whose score is how unequal the levels are; a subclass names the score."""
+
+    level_axis: int = eqx.field(static=True)
+    instance_axis: int = eqx.field(static=True)
+    _balance: ClassVar[Callable[..., Array]]
 
     def __init__(
         self,
         nu: Strength = 1.0,
         name: str | None = None,
         *,
-        radius: float | None = None,
+        level_axis: int = -2,
+        instance_axis: int = -1,
         scalarisation: Reduction | None = None,
     ):
-        super().__init__(nu, name, score=interhemispheric_tether, scalarisation=scalarisation)
-        self.radius = radius
+        super().__init__(nu, name, score=type(self)._balance, scalarisation=scalarisation)
+        self.level_axis, self.instance_axis = level_axis, instance_axis
 
 
-class EquilibriumLoss(Loss):
+class EquilibriumLoss(_BalanceLoss):
     """The squared relative deviation of the regions' masses from their mean.
 
     Parameters
@@ -447,23 +466,10 @@ class EquilibriumLoss(Loss):
     0.25
     """
 
-    level_axis: int = eqx.field(static=True)
-    instance_axis: int = eqx.field(static=True)
-
-    def __init__(
-        self,
-        nu: Strength = 1.0,
-        name: str | None = None,
-        *,
-        level_axis: int = -2,
-        instance_axis: int = -1,
-        scalarisation: Reduction | None = None,
-    ):
-        super().__init__(nu, name, score=equilibrium, scalarisation=scalarisation)
-        self.level_axis, self.instance_axis = level_axis, instance_axis
+    _balance = staticmethod(equilibrium)
 
 
-class EquilibriumLogitLoss(Loss):
+class EquilibriumLogitLoss(_BalanceLoss):
     """The equilibrium of the softmax of logits over the levels.
 
     Parameters
@@ -486,17 +492,4 @@ class EquilibriumLogitLoss(Loss):
     0.0
     """
 
-    level_axis: int = eqx.field(static=True)
-    instance_axis: int = eqx.field(static=True)
-
-    def __init__(
-        self,
-        nu: Strength = 1.0,
-        name: str | None = None,
-        *,
-        level_axis: int = -2,
-        instance_axis: int = -1,
-        scalarisation: Reduction | None = None,
-    ):
-        super().__init__(nu, name, score=equilibrium_logit, scalarisation=scalarisation)
-        self.level_axis, self.instance_axis = level_axis, instance_axis
+    _balance = staticmethod(equilibrium_logit)
