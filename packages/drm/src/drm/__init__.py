@@ -5,9 +5,11 @@ from drm.balloon import BalloonReadout
 from drm.base import DRM, DRMLoss, DRMNet, DRMNode
 from drm.bold import BasisReadout, BOLDReadout
 from drm.connection import DRMConnection
+from drm.description import build, describe, load_description, save_description
 from drm.distance import conduction_delays, distances
 from drm.gated import GRUPopulation, LSTMPopulation
 from drm.haemodynamics import derivative_responses, double_gamma, fir_responses, sampled_response
+from drm.inspection import Edge, currents, edges, summary, to_dot
 from drm.iterators import DRMIterator, events_to_samples
 from drm.joint import JointReadout
 from drm.learned_delay import LearnedDelayConnection, TractConnection, Velocity
@@ -38,6 +40,7 @@ __all__ = [
     "DRMNode",
     "DRMPopulation",
     "DRMReadout",
+    "Edge",
     "GRUPopulation",
     "HopfPopulation",
     "JansenRitPopulation",
@@ -52,17 +55,25 @@ __all__ = [
     "WilsonCowanPopulation",
     "WongWangPopulation",
     "__version__",
+    "build",
     "conduction_delays",
     "connect",
+    "currents",
     "derivative_responses",
+    "describe",
     "distances",
     "double_gamma",
+    "edges",
     "events_to_samples",
     "fir_responses",
     "frames_last",
+    "load_description",
     "region_means",
     "sampled_response",
+    "save_description",
+    "summary",
     "time_first",
+    "to_dot",
     "units_of",
     "voxel_mask",
 ]

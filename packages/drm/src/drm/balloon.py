@@ -100,6 +100,8 @@ class BalloonReadout(DRMReadout):
         )
         register_constants(self, self.constants, constants, learn, n_out)
         self.resolution: float = float(resolution)
+        self.method: Method = method
+        self.n_steps = n_steps
         voxels = slice(0, n_out)
         kind = Kind(
             advance=Integrated(self.derivative, self.observe, method, self.resolution, n_steps),

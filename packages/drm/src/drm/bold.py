@@ -131,6 +131,11 @@ class BOLDReadout(_ConvolvedReadout):
         )
 
     @property
+    def initial_hrf(self) -> dict[str, float]:
+        """The parameters of the response in seconds before anything was learned."""
+        return dict(self._hrf)
+
+    @property
     def hrf(self) -> dict[str, Tensor]:
         """The parameters of each voxel's response in seconds, each of shape (n_out,)."""
         like = self.confound_weight

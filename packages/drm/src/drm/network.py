@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from drm.assembly import Assembly, Inlets, can_assemble
 from drm.connection import DRMConnection
 from drm.distance import LONGEST_DELAY, warn_of_positions
+from drm.inspection import summary
 from drm.node import DRMNode
 from drm.population import DRMPopulation
 from drm.readout import DRMReadout
 
-__all__ = ["DRMNet", "UpdateMode"]
+__all__ = ["DRMNet", "UpdateMode", "Watcher"]
 
 UpdateMode = Literal["sync", "sequential", "random", "legacy"]
+Watcher = Callable[[dict[str, Tensor], dict[str, Tensor]], None]
 
 
 class DRMNet(DRMNode):
@@ -120,6 +122,7 @@ class DRMNet(DRMNode):
             raise ValueError(f"mode must be one of {get_args(UpdateMode)}, got {mode!r}.")
         self.mode: UpdateMode = mode
         self._order = _order_without_delay(self._populations, rows) if mode == "sync" else None
+        self._watchers: dict[int, Watcher] = {}
         self.generator: torch.Generator = torch.Generator().manual_seed(seed)
         self.noise_generator: torch.Generator = torch.Generator().manual_seed(seed)
         possible = mode == "sync" and can_assemble(self._populations, self._inlets, rows)
@@ -204,7 +207,66 @@ class DRMNet(DRMNode):
             activity = self._run_vectorised(self._assembly, stimulus, noise)
         else:
             activity = self._run_one_by_one(stimulus, noise)
-        return self._read(activity, confounds), activity
+        responses = self._read(activity, confounds)
+        for watcher in list(self._watchers.values()):
+            watcher(dict(zip(self.names, activity.split(self.sizes, dim=-1), strict=True)), self.population_states())
+        return responses, activity
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """Have a function called after each stretch of time that is run, and return what ends that.
+
+        Parameters
+        ----------
+        watcher : callable
+            Takes two dicts by the populations' names: the activity (time, batch, unit) of the
+            stretch, and the state after its last tick, as `population_states` gives it. To see
+            the states of every tick, call the network tick by tick. It is not copied or pickled
+            with the network.
+
+        Returns
+        -------
+        callable
+            Without arguments; afterwards the function is no longer called.
+        """
+        key = max(self._watchers, default=-1) + 1
+        self._watchers[key] = watcher
+
+        def end() -> None:
+            self._watchers.pop(key, None)
+
+        return end
+
+    def population_states(self) -> dict[str, Tensor]:
+        """Return the inner state of each population after the last tick, cut out of the gradient's history.
+
+        Returns
+        -------
+        dict of str to Tensor, each of shape (n_state, unit, batch)
+            By the populations' names; empty before the first tick. What the states are is said by
+            each kind: the cell of an LSTM, the variables of a neural mass.
+        """
+        if not self._memory:
+            return {}
+        if self._assembly is None:
+            memories = [p._memory for p in self._populations]
+            return {name: m[0].detach() for name, m in zip(self.names, memories, strict=True) if m}
+        found: dict[int, Tensor] = {}
+        for members, state in zip(self._assembly.members, self._memory[2:], strict=True):
+            parts = state.detach().split([self.sizes[i] for i in members], dim=1)
+            found |= dict(zip(members, parts, strict=True))
+        return {name: found[i] for i, name in enumerate(self.names)}
+
+    def summary(self) -> str:
+        """Return a table of populations and connections, as `drm.summary`.
+
+        Returns
+        -------
+        str
+        """
+        return summary(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_watchers": {}}
 
     def _check_stimulus(self, stimulus: Tensor) -> None:
         if stimulus.ndim != 3 or stimulus.shape[0] < 1 or stimulus.shape[1] < 1:

@@ -124,6 +124,7 @@ class LeakyRatePopulation(DRMPopulation):
         if not bool((constants > 0).all() and torch.isfinite(constants).all()):
             raise ValueError(f"Time constants must be above 0 ms, got {constants.tolist()}.")
         self.resolution: float = float(resolution)
+        self.activation: Activation = activation
         self.log_time_constant: nn.Parameter = nn.Parameter(constants.log().expand(n_out).clone())
         self.advance: Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, Tensor]] = _ADVANCE[activation]
 
