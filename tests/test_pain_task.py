@@ -153,7 +153,7 @@ def test_a_setting_is_chosen_within_the_training_runs(suite, study):
 
 def test_p_values_and_intervals_are_what_they_should_be(suite):
     p_values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.5}
-    expected = multipletests(list(p_values.values()), method="holm")[1]
+    expected = np.asarray(multipletests(list(p_values.values()), method="holm")[1])
     found = suite.holm(p_values)
     np.testing.assert_allclose([found[name] for name in p_values], expected)
     shifted = np.random.default_rng(4).normal(1.0, 1.0, 20)

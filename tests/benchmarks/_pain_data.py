@@ -87,9 +87,9 @@ def load_study() -> Study:
     measured, stimulus, canonical, fir = [], [], [], []
     for name in complete:
         for run, cosines, length in zip(RUNS, basis, lengths, strict=True):
-            row = int(table.index[(table["subject"] == name) & (table["run"] == run)][0])
-            if table.loc[row, "n_frames"] != length:
-                raise ValueError(f"{name}, run {run}: {table.loc[row, 'n_frames']} frames, expected {length}")
+            row = int(np.flatnonzero((table["subject"] == name) & (table["run"] == run))[0])
+            if table["n_frames"].iloc[row] != length:
+                raise ValueError(f"{name}, run {run}: {table['n_frames'].iloc[row]} frames, expected {length}")
             series = cosines @ scans.time_series[row].T.astype(np.float64)
             scale = np.sqrt((series**2).sum(0) / length)
             measured.append(np.divide(series, scale, out=np.zeros_like(series), where=scale > 0))

@@ -159,9 +159,10 @@ def _readout(fits: Fits, start: Parameters) -> BOLDReadout:
     if readout.bias is not None:
         readout.bias.requires_grad_(False)
     with torch.no_grad():
+        raw = dict(readout.raw_hrf.items())
         for name, values in zip(LEARNED_RESPONSE, np.moveaxis(start.response, -1, 0), strict=True):
             # The inverse of softplus, by which the readout keeps them positive.
-            readout.raw_hrf[name].copy_(torch.as_tensor(np.log(np.expm1(values.ravel()))))
+            raw[name].copy_(torch.as_tensor(np.log(np.expm1(values.ravel()))))
     return readout
 
 
@@ -176,7 +177,7 @@ def parameters(net: DRMNet, fits: Fits) -> Parameters:
     n_fits, n_networks, n_parcels = fits.n_fits, fits.n_networks, len(fits.network)
     found = initial(fits)
     n_columns = len(fits.stimulus) * len(INPUTS)
-    for index, population in enumerate(net.populations):
+    for index, population in enumerate(_populations(net)):
         fit, one = divmod(index, n_networks)
         weight = population.weight.detach().numpy()
         first = int(fits.person[fit]) * len(INPUTS)
@@ -185,12 +186,23 @@ def parameters(net: DRMNet, fits: Fits) -> Parameters:
         if weight.shape[1] > n_columns:
             others = [other for other in range(n_networks) if other != one]
             found.coupling[fit, one][:, others] = weight[:, n_columns:].reshape(UNITS, -1, UNITS)
-    weight = net.readout.weight.detach().numpy().reshape(n_fits, n_parcels, n_fits, n_networks, UNITS)
+    readout = _bold(net)
+    weight = readout.weight.detach().numpy().reshape(n_fits, n_parcels, n_fits, n_networks, UNITS)
     for fit in range(n_fits):
         found.readout[fit] = weight[fit, np.arange(n_parcels), fit, fits.network]
     for place, name in enumerate(LEARNED_RESPONSE):
-        found.response[..., place] = net.readout.hrf[name].detach().numpy().reshape(n_fits, n_parcels)
+        found.response[..., place] = readout.hrf[name].detach().numpy().reshape(n_fits, n_parcels)
     return found
+
+
+def _populations(net: DRMNet) -> list[LeakyRatePopulation]:
+    return [one for one in net.populations if isinstance(one, LeakyRatePopulation)]
+
+
+def _bold(net: DRMNet) -> BOLDReadout:
+    if not isinstance(net.readout, BOLDReadout):
+        raise TypeError(f"the readout must be a BOLDReadout, got {type(net.readout).__name__}")
+    return net.readout
 
 
 class BandLoss(nn.Module):
@@ -255,10 +267,11 @@ def train(
     """
     net = build(fits, start, coupled=coupled)
     loss = BandLoss(fits)
+    readout = _bold(net)
     populations = [p for one in net.populations for p in one.parameters() if p.requires_grad]
     groups = [
-        {"params": [net.readout.weight], "lr": rate * RATES["readout"]},
-        {"params": list(net.readout.raw_hrf.parameters()), "lr": rate * RATES["response"]},
+        {"params": [readout.weight], "lr": rate * RATES["readout"]},
+        {"params": list(readout.raw_hrf.parameters()), "lr": rate * RATES["response"]},
         {"params": populations, "lr": rate * RATES["populations"]},
     ]
     model = DRM(net, loss=loss, optimizer=torch.optim.SGD(groups, lr=rate * RATES["readout"], momentum=MOMENTUM))

@@ -278,25 +278,34 @@ def _root(share: float) -> float:
 
 
 def study_tables(results: dict[str, Any]) -> str:
-    """Return the tables of the page."""
+    """Return the tables of the page: for each set of parcels, the means and what the DRM differs by."""
     parts = []
     for label, entry in results["sets"].items():
-        rows = [
+        means = [
             {
                 "method": "**DRM**" if name == PRIMARY else name,
                 "learns from": LEARNED_FROM[name],
                 "correlation": _cell(one["correlation"]),
                 "explained variance (%)": _cell(one["explained variance"], 100),
-                "DRM minus this, correlation": _difference(one["correlation"], 1),
-                "DRM minus this, explained variance (%)": _difference(one["explained variance"], 100),
             }
             for name, one in entry["methods"].items()
         ]
-        ceiling = dict.fromkeys(rows[0], "") | {"method": "signal that repeats (ceiling)"}
-        ceiling["correlation"] = _cell(entry["ceiling"]["correlation"])
-        ceiling["explained variance (%)"] = _cell(entry["ceiling"]["explained variance"], 100)
+        ceiling = entry["ceiling"]
+        means.append(
+            {
+                "method": "signal that repeats (ceiling)",
+                "learns from": "",
+                "correlation": _cell(ceiling["correlation"]),
+                "explained variance (%)": _cell(ceiling["explained variance"], 100),
+            }
+        )
+        differences = [
+            {"DRM minus": name} | _difference(one["correlation"], 1) | _difference(one["explained variance"], 100)
+            for name, one in entry["methods"].items()
+            if name != PRIMARY
+        ]
         count = f"{entry['n_parcels']} parcels, {len(results['subjects'])} people"
-        parts.append(f"### {label.capitalize()} ({count})\n\n{_markdown([*rows, ceiling])}")
+        parts.append(f"### {label.capitalize()} ({count})\n\n{_markdown(means)}\n{_markdown(differences)}")
     return "\n".join(parts)
 
 
@@ -306,12 +315,17 @@ def _cell(one: dict[str, Any], scale: float = 1.0) -> str:
     return f"{scale * one['mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def _difference(one: dict[str, Any], scale: float) -> str:
-    if "DRM minus this" not in one:
-        return ""
+def _difference(one: dict[str, Any], scale: float) -> dict[str, str]:
     entry = one["DRM minus this"]
-    p = f"p = {entry['p']:.4f}" + (f", corrected {entry['p corrected']:.4f}" if "p corrected" in entry else "")
-    return f"{_cell(entry, scale)}, {p}, better in {entry['better in']}"
+    name, short = ("correlation", "r") if scale == 1 else ("explained variance (%)", "EV")
+    cells = {
+        name: _cell(entry, scale),
+        f"higher in ({short})": str(entry["better in"]),
+        f"p ({short})": f"{entry['p']:.4f}",
+    }
+    # Explained variance is reported for orientation.
+    corrected = f"{entry['p corrected']:.4f}" if "p corrected" in entry else ""
+    return cells | ({"p (r), corrected": corrected} if scale == 1 else {})
 
 
 def _markdown(rows: list[dict[str, str]]) -> str:
@@ -343,7 +357,7 @@ def draw(results: dict[str, Any]) -> Figure:
     left.set(yticks=range(len(names)), yticklabels=names, xlabel="correlation with the held-out run")
     left.set_title("People (dots), mean and 95 % interval")
     left.invert_yaxis()
-    left.legend(frameon=False, fontsize=8, loc="lower right")
+    left.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.13), ncols=2)
     order = np.argsort(entry["methods"]["DRM"]["correlation"]["parcels"])
     for name, marker, colour in (
         ("canonical GLM", "s", "#7f7f7f"),
@@ -357,7 +371,7 @@ def draw(results: dict[str, Any]) -> Figure:
     right.axvline(0, color="black", linewidth=0.8)
     right.set(yticks=range(len(order)), yticklabels=[entry["parcels"][one] for one in order])
     right.set(xlabel="mean correlation over people and runs", title="Pain parcels")
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    right.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.45, -0.13), ncols=2)
     return figure
 
 
