@@ -80,7 +80,8 @@ def plot_graph(net: DRMNet, *, stimuli: bool = True, label_edges: bool | None = 
     at_left = float(xs.min()) - 0.35 * extent
     sources = {}
     if stimuli:
-        heights = np.linspace(ys.max(), ys.min(), len(net.stimuli) + 2)[1:-1]
+        spread = 0.25 * extent * (len(net.stimuli) - 1) / 2
+        heights = np.mean([ys.max(), ys.min()]) + np.linspace(spread, -spread, len(net.stimuli))
         sources = {name: (at_left, float(height)) for name, height in zip(net.stimuli, heights, strict=True)}
     label_edges = len(every) <= 20 if label_edges is None else label_edges
     largest = max((edge.strength for edge in every), default=0.0) or 1.0
@@ -128,7 +129,7 @@ def plot_graph(net: DRMNet, *, stimuli: bool = True, label_edges: bool | None = 
             )
     ax.scatter(xs, ys, s=650, color="white", edgecolor="black", zorder=3)
     for name, place in places.items():
-        ax.annotate(name, place, ha="center", va="center", fontsize=9, zorder=4)
+        ax.annotate(name, place, ha="center", va="center", fontsize=8, zorder=4)
     for name, place in sources.items():
         ax.scatter(*place, s=550, marker="s", color="white", edgecolor=_STIMULUS, zorder=3)
         ax.annotate(

@@ -19,7 +19,7 @@ from drm.loss import DRMLoss
 from drm.network import DRMNet
 from drm.readout import DRMReadout
 
-__all__ = ["DRM", "DataIterator", "Losses"]
+__all__ = ["DRM", "DataIterator", "Losses", "loss_weights", "weighted_loss", "windows"]
 
 
 class DataIterator(Protocol):
@@ -67,17 +67,45 @@ class _Progress:
         return len(self.validation) - 1 - int(np.argmin(self.validation))
 
 
+def loss_weights(readout: DRMReadout) -> dict[str, float]:
+    """Return the weight of each kind of measurement's loss.
+
+    Parameters
+    ----------
+    readout : DRMReadout
+
+    Returns
+    -------
+    dict of str to float
+        By the names of the readout's `streams`.
+    """
+    return dict.fromkeys(readout.streams, 1.0) | (readout.loss_weights if isinstance(readout, JointReadout) else {})
+
+
+def weighted_loss(readout: DRMReadout, found: dict[str, tuple[Tensor, int]]) -> Tensor:
+    """Return the sum of several readouts' losses, each times its weight.
+
+    Parameters
+    ----------
+    readout : DRMReadout
+    found : dict of str to (Tensor of shape (), int)
+        As `DRM.losses` gives them, at least one.
+
+    Returns
+    -------
+    Tensor, shape ()
+    """
+    weights = loss_weights(readout)
+    return torch.stack([weights[name] * value for name, (value, _) in found.items()]).sum()
+
+
 class _Running:
     """The losses of an epoch so far: for each readout a sum over measured elements, and their number."""
 
     def __init__(self, readout: DRMReadout) -> None:
-        joint = readout.loss_weights if isinstance(readout, JointReadout) else {}
-        self.weights: dict[str, float] = dict.fromkeys(readout.streams, 1.0) | joint
+        self.weights: dict[str, float] = loss_weights(readout)
         self.sums: dict[str, float] = {}
         self.counts: dict[str, int] = {}
-
-    def weighted(self, values: dict[str, Tensor]) -> Tensor:
-        return torch.stack([self.weights[name] * value for name, value in values.items()]).sum()
 
     def add(self, found: dict[str, tuple[Tensor, int]]) -> None:
         for name, (value, count) in found.items():
@@ -280,7 +308,7 @@ class DRM:
         running = _Running(self.net.readout)
         held: dict[str, Tensor | None] | None = None
         state = None
-        for block in _windows(data_iter, cutoff):
+        for block in windows(data_iter, cutoff):
             if state is not None:
                 self.net.state = state
             again = 0 if held is None else _stimulus(held).shape[0]
@@ -329,7 +357,7 @@ class DRM:
         found = self.losses(predicted, response)
         if not found:
             return
-        loss = running.weighted({name: value for name, (value, _) in found.items()})
+        loss = weighted_loss(self.net.readout, found)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise FloatingPointError(f"The loss is {value}; try a smaller learning rate or clip.")
@@ -363,7 +391,7 @@ class DRM:
         self.net.eval()
         self.net.reset()
         running = _Running(self.net.readout)
-        for block in _windows(data_iter, None):
+        for block in windows(data_iter, None):
             predicted, _ = self.net.run(_stimulus(block), block["confounds"])
             running.add(self.losses(predicted, _response(block)))
         return running.mean()
@@ -408,12 +436,25 @@ class DRM:
         self.check_names(data_iter)
         self.net.eval()
         self.net.reset()
-        parts = [self.net.run(_stimulus(block), block["confounds"]) for block in _windows(data_iter, None)]
+        parts = [self.net.run(_stimulus(block), block["confounds"]) for block in windows(data_iter, None)]
         responses, activity = zip(*parts, strict=True)
         return torch.cat(responses), torch.cat(activity)
 
 
-def _windows(data_iter: DataIterator, cutoff: int | None) -> Iterator[dict[str, Tensor | None]]:
+def windows(data_iter: DataIterator, cutoff: int | None) -> Iterator[dict[str, Tensor | None]]:
+    """Return the data from the first tick on, window after window.
+
+    Parameters
+    ----------
+    data_iter : DataIterator
+    cutoff : int, optional
+        Length of a window in ticks, the last may be shorter; all of the data by default.
+
+    Yields
+    ------
+    dict of str to Tensor or None
+        As `DRMIterator.next_block` gives it.
+    """
     iter(data_iter)
     # The iterator gives what is left when asked for more: that is one window.
     size = np.iinfo(np.int32).max if cutoff is None else cutoff
