@@ -21,7 +21,7 @@ from conn.data.errors import DataError, DataUnavailableError
 from conn.data.local import padded
 from conn.data.locations import asked_offline, cache_folder, data_folder
 from conn.data.provenance import Provenance, sha256_of_file
-from conn.data.readers import read_1d, read_motion
+from conn.data.readers import parse_1d, read_motion
 from conn.data.registry import RunFiles, load_registry, select_runs
 from conn.data.scans import ScanSet
 
@@ -151,9 +151,7 @@ def fetch_msc(
     if own is not None and all((own / file.path).is_file() for file in files):
         kept = _kept(runs, own, arrays, nan_policy, n_jobs)
         if kept is None:
-            with ThreadPoolExecutor(n_jobs) as executor:
-                checksums = tuple(executor.map(sha256_of_file, [own / file.path for file in files]))
-            kept = _read_runs(runs, own, arrays, checksums, nan_policy=nan_policy, n_jobs=n_jobs)
+            kept = _read_runs(runs, own, arrays, nan_policy=nan_policy, n_jobs=n_jobs)
         differing = sum(one != file.sha256 for one, file in zip(kept.checksums, files, strict=True))
         if differing:
             notes += (f"{differing} of {len(files)} files differ from the registered ones",)
@@ -178,7 +176,8 @@ def fetch_msc(
             timeout=timeout,
             title="Midnight Scan Club",
         )
-    kept = _read_runs(runs, cache, arrays, registered, nan_policy=nan_policy, n_jobs=n_jobs)
+    # Files in the cache were hashed just now, by the check or on their way here.
+    kept = _read_runs(runs, cache, arrays, nan_policy=nan_policy, n_jobs=n_jobs, checksums=registered)
     origin = "network" if missing else "cache"
     return _scan_set(runs, kept, origin, labels(allow_network=bool(missing)), notes)
 
@@ -364,28 +363,35 @@ def _read_runs(
     runs: Sequence[RunFiles],
     folder: Path,
     arrays: Path | None,
-    checksums: tuple[str, ...],
     *,
     nan_policy: Literal["raise", "mask"],
     n_jobs: int,
+    checksums: tuple[str, ...] | None = None,
 ) -> CachedArrays:
-    """Return the arrays of the text files, and keep them for the next read."""
+    """Return the arrays of the text files with their checksums, and keep them for the next read."""
 
-    def read(run: RunFiles) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        series = read_1d(folder / run.time_series.path, nan_policy=nan_policy)
+    def read(run: RunFiles) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]:
+        path = folder / run.time_series.path
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from error
+        series = parse_1d(raw, path, nan_policy=nan_policy)
         if series.shape[0] != _N_REGIONS:
             raise DataError(
                 f"{folder / run.time_series.path} has {series.shape[0]} parcels, its neighbours have {_N_REGIONS}"
             )
         motion = read_motion(folder / run.motion.path, n_frames=series.shape[1])
-        return series.astype(np.float32), motion.astype(np.float32)
+        hashed = () if checksums else (hashlib.sha256(raw).hexdigest(), sha256_of_file(folder / run.motion.path))
+        return series.astype(np.float32), motion.astype(np.float32), hashed
 
     with ThreadPoolExecutor(n_jobs) as executor:
         scans = list(executor.map(read, runs))
-    lengths = [motion.size for _, motion in scans]
+    checksums = checksums or tuple(one for *_, hashed in scans for one in hashed)
+    lengths = [motion.size for _, motion, _ in scans]
     time_series = np.zeros((len(scans), _N_REGIONS, max(lengths)), dtype=np.float32)
     mask = np.zeros((len(scans), max(lengths)), dtype=bool)
-    for scan, (series, trace) in enumerate(scans):
+    for scan, (series, trace, _) in enumerate(scans):
         usable = np.isfinite(series).all(axis=0)
         time_series[scan, :, : trace.size] = np.where(usable, series, 0)
         mask[scan, : trace.size] = usable
@@ -394,7 +400,7 @@ def _read_runs(
     found = {
         "time_series": time_series,
         "mask": mask,
-        "motion": padded([motion for _, motion in scans]),
+        "motion": padded([motion for _, motion, _ in scans]),
         "n_frames": np.array(lengths),
     }
     if arrays is not None:
