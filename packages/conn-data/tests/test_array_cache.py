@@ -77,8 +77,10 @@ def test_the_second_read_of_scans_parses_nothing_and_a_changed_scan_is_parsed_an
     asked = {"sessions": None, "tasks": None, "data_dir": own, "registry": small_set.registry, "offline": True}
     first = fetch_msc(**asked)
     parsed = []
-    read = module.read_1d
-    monkeypatch.setattr(module, "read_1d", lambda path, **options: parsed.append(path) or read(path, **options))
+    parse = module.parse_1d
+    monkeypatch.setattr(
+        module, "parse_1d", lambda raw, path, **options: parsed.append(path) or parse(raw, path, **options)
+    )
     second = fetch_msc(**asked)
     assert parsed == []
     assert isinstance(second.time_series, np.memmap)
