@@ -282,3 +282,21 @@ def test_bad_values_are_refused_on_request(settings: dict, message: str) -> None
     series = np.array([[1.0, 2.0, 4.0], [1.0, np.nan if not settings else 0.0, 3.0]])
     with pytest.raises(eqx.EquinoxRuntimeError, match=message):
         corr(series, check=True, **settings)
+
+
+def test_weightings_of_many_regions_are_symmetric_and_have_the_derivative_of_few(rng: np.random.Generator) -> None:
+    """From 256 regions on only blocks on and below the diagonal are computed; those above are their copies."""
+    series, weights = rng.standard_normal((1, 261, 12)), rng.uniform(0.2, 1, (2, 12))
+    found = corr(series, weight=weights)
+    expected = [corr_from_cov(np.cov(series[0], aweights=weight)) for weight in weights]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_array_equal(found, jnp.swapaxes(found, -1, -2))
+    outer = rng.standard_normal(found.shape)
+    gradients = jax.jit(jax.grad(lambda x, w: (corr(x, weight=w) * outer).sum(), argnums=(0, 1)))
+
+    def one_by_one(x, w):
+        return sum((corr(x[0], weight=one) * other).sum() for one, other in zip(w, outer, strict=True))
+
+    expected = jax.jit(jax.grad(one_by_one, argnums=(0, 1)))(series, weights)
+    for ours, theirs in zip(gradients(series, weights), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
