@@ -1,27 +1,6 @@
 """What a network finds again of a planted truth, and with which data: `hatch run bench drm-recovery`.
 
-The protocol, fixed before the first number:
-
-- **Coupling.** Four linear populations in ticks of 500 ms, of whose twelve directed connections (one tick) five are there,
-  with weights of +-0.3 to 0.6, drawn anew for each of ten seeds. Five minutes, two runs. Conditions: each population sees a
-  white-noise stimulus of its own, or the first one only; measured are the populations themselves every 500 ms, or their
-  BOLD signal every second (canonical response, known); noise at 10 dB or 0 dB of power below the signal. The network that
-  is fitted has all twelve connections, starting at random within +-0.1, its stimulus weights at 0.5 (planted: 1), Adam with
-  a rate of 0.05 for 150 epochs over all data. Nothing is tuned. Reported over seeds: the area under the ROC curve (AUROC)
-  of the absolute weights for connections that are there, and the root mean square error of all twelve weights. Baselines
-  on the same data: coefficients of a vector autoregression of order one by least squares, with the stimulus as covariate;
-  and the absolute correlation of the measurements, which knows no direction.
-- **Delays.** One connection of 37 ms in ticks of 5 ms, one minute of white noise, 10 dB, starts at 10 and 90 ms, ten seeds;
-  the taps' width goes from 20 ticks to 1. Found: within half a tick. Baseline: the peak of the cross-correlation.
-- **Velocity.** Ten tracts of 20 to 150 mm, one velocity of 6 m/s, start at 3 and 10 m/s, ticks of 2 ms, 20 s of white
-  noise, 10 dB, five seeds. Reported: largest relative error; found within 5 %. Baseline: the slope through the peaks
-  of the cross-correlations.
-- **Haemodynamic response.** Ten voxels with peaks drawn from 4.5 to 7.5 s, ten minutes at 1 s, known activity (uniform
-  noise), 0 dB. The peak time of: the learned double-gamma, the canonical with derivatives, the free (FIR) response.
-  Reported: mean and largest absolute error in seconds. Baseline: the canonical peak for all.
-- **Missing data.** The coupling of the first condition (own stimuli, direct, 10 dB) with 0, 30 and 70 % of all values
-  missing at random.
-
+The protocol stands in docs/drm/recovery.md, where the results are written too; it was committed before the first number.
 The seeds of a condition stand side by side in one network without connections between them, which changes nothing but
 the time that it takes.
 """

@@ -34,7 +34,7 @@ from drm import (
     connect,
 )
 
-BATCH, FEATURES, TICKS = 32, 5, 50
+BATCH, FEATURES = 32, 5
 
 
 class Loop(nn.Module):
@@ -90,11 +90,11 @@ def dense(n_populations: int, n_units: int, n_delays: int) -> DRMNet:
     return DRMNet(populations, ws, wp, DRMReadout(n_populations * n_units, n_populations, generator=generator))
 
 
-def training_step(run: Callable[[Tensor], Tensor], parameters: list[nn.Parameter]) -> Callable[[], None]:
+def training_step(run: Callable[[Tensor], Tensor], parameters: list[nn.Parameter], n_ticks: int) -> Callable[[], None]:
     """Return a step of Adam on a mean squared error over all ticks."""
     optimizer = torch.optim.Adam(parameters)
     generator = torch.Generator().manual_seed(1)
-    stimulus = torch.randn(TICKS, BATCH, FEATURES, generator=generator)
+    stimulus = torch.randn(n_ticks, BATCH, FEATURES, generator=generator)
     loss = DRMLoss()
 
     def step() -> None:
@@ -106,13 +106,15 @@ def training_step(run: Callable[[Tensor], Tensor], parameters: list[nn.Parameter
     return step
 
 
-def against_the_loop(n_units: int, n_delays: int, targets: tuple[float, float], repeats: int) -> list[dict[str, Any]]:
+def against_the_loop(
+    n_units: int, n_delays: int, n_ticks: int, targets: tuple[float, float], repeats: int
+) -> list[dict[str, Any]]:
     """Return the ratios of forward and of training step, to the loop as it was and to the loop in sync."""
     results = []
     for legacy in (True, False):
         net = dense(100, n_units, n_delays)
         loop = Loop(net, legacy=legacy)
-        stimulus = torch.randn(TICKS, BATCH, FEATURES, generator=torch.Generator().manual_seed(1))
+        stimulus = torch.randn(n_ticks, BATCH, FEATURES, generator=torch.Generator().manual_seed(1))
 
         def ours(x: Tensor, net: DRMNet = net) -> Tensor:
             net.reset()
@@ -124,8 +126,8 @@ def against_the_loop(n_units: int, n_delays: int, targets: tuple[float, float], 
         works = {
             "forward": (lambda: _quietly(ours, stimulus), lambda: _quietly(loop, stimulus), targets[0]),
             "training step": (
-                training_step(ours, list(net.parameters())),
-                training_step(loop, list(loop.parameters())),
+                training_step(ours, list(net.parameters()), n_ticks),
+                training_step(loop, list(loop.parameters()), n_ticks),
                 targets[1],
             ),
         }
@@ -136,7 +138,7 @@ def against_the_loop(n_units: int, n_delays: int, targets: tuple[float, float], 
             semantics = "legacy" if legacy else "sync"
             results.append(
                 {
-                    "row": f"{name}, 100 x {n_units}, {n_delays} delay{'s' if n_delays > 1 else ''}, {TICKS} ticks",
+                    "row": f"{name}, 100 x {n_units}, {n_delays} delay{'s' if n_delays > 1 else ''}, {n_ticks} ticks",
                     "estimator": "DRMNet.run",
                     "peer": f"loop over populations, {semantics}, torch {torch.__version__}",
                     "dtype": "float32",
@@ -159,12 +161,12 @@ def _quietly(run: Callable[[Tensor], Tensor], stimulus: Tensor) -> None:
 
 def narrow(repeats: int) -> list[dict[str, Any]]:
     """A hundred populations of one unit, one delay."""
-    return against_the_loop(1, 1, (100.0, 50.0), repeats)
+    return against_the_loop(1, 1, 200, (100.0, 50.0), repeats)
 
 
 def wide(repeats: int) -> list[dict[str, Any]]:
     """A hundred populations of 16 units, eight delays."""
-    return against_the_loop(16, 8, (10.0, 10.0), repeats)
+    return against_the_loop(16, 8, 50, (10.0, 10.0), repeats)
 
 
 def whole_brain(n_regions: int, resolution: float, seed: int) -> DRMNet:
