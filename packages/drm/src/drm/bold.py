@@ -227,7 +227,7 @@ class BasisReadout(_ConvolvedReadout):
             raise ValueError(f"basis must be 'derivatives' or 'fir', got {basis!r}.")
         self.resolution: float = float(resolution)
         self.basis = basis
-        self.step = float(step)
+        self.step: float = float(step)
         seconds = self.resolution / 1000
         # In double precision on the host, whatever the module is moved to: `response` converts it.
         if basis == "derivatives":

@@ -118,6 +118,7 @@ class LaggedProduct:
         self.n_ticks_reached: int = int(self.tick.max()) - self.first_tick + 1
         key = (self.row * self.n_ticks_reached + self.tick - self.first_tick) * self.n_columns + self.column
         # Weights between the same units with the same delay are summed: taps of one line are not.
+        self.entry: Tensor
         distinct, self.entry = torch.unique(key, return_inverse=True)
         width = self.n_ticks_reached * self.n_columns
         counts = torch.bincount(distinct // width, minlength=self.n_rows)

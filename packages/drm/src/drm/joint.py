@@ -73,7 +73,7 @@ class JointReadout(DRMReadout):
         self.readouts: nn.ModuleDict = nn.ModuleDict(readouts)
         self.loss_weights: dict[str, float] = shares
         self.losses: nn.ModuleDict = nn.ModuleDict(losses)
-        self.n_confounds = sum(part.n_confounds for part in self._each().values())
+        self.n_confounds: int = sum(part.n_confounds for part in self._each().values())
 
     def _each(self) -> dict[str, DRMReadout]:
         return dict(self.readouts.items())  # pyright: ignore[reportReturnType]
