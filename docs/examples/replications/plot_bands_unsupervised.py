@@ -41,7 +41,6 @@ from conn.functional import (
     FilterBank,
     ProbabilitySimplexParameter,
     corr,
-    ideal_response,
     pairwise_distance,
     product_filter,
     triangle_to_vector,
