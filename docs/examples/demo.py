@@ -78,7 +78,11 @@ def run(choice: argparse.Namespace) -> dict:
     took("identification")
 
     model = DynamicCommunityModel(
-        choice.communities, n_epochs=choice.epochs, learning_rate=choice.learning_rate, seed=choice.seed
+        choice.communities,
+        objective="rectified",
+        n_epochs=choice.epochs,
+        learning_rate=choice.learning_rate,
+        seed=choice.seed,
     ).fit(scans.time_series, mask=scans.mask)
     networks, first = scans.networks, model.dynamics_[0]
     agreement = ev.partition_agreement(model.labels_, networks).to_frame()

@@ -1,8 +1,12 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score
+from scipy.special import logsumexp
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from conn.data import fetch_msc
+from conn.data import fetch_msc, load_schaefer
+from conn.data.simulators import simulate_communities
 from conn.models import DynamicCommunityModel
 
 N_COMMUNITIES = 3
@@ -20,7 +24,9 @@ def scans():
 
 @pytest.fixture(scope="module")
 def fitted(scans):
-    return DynamicCommunityModel(4, resolution=1.5, n_epochs=80, learning_rate=0.1, progress=False).fit(scans)
+    return DynamicCommunityModel(
+        4, objective="rectified", resolution=1.5, n_epochs=80, learning_rate=0.1, progress=False
+    ).fit(scans)
 
 
 def test_planted_communities_are_found(fitted):
@@ -40,14 +46,16 @@ def test_results_have_their_shapes_and_lie_in_their_domains(fitted, scans):
 
 
 def test_the_score_prefers_the_learned_communities_on_new_scans(fitted, scans):
-    mixed = DynamicCommunityModel(4, resolution=1.5, progress=False)
+    mixed = DynamicCommunityModel(4, objective="rectified", resolution=1.5, progress=False)
     mixed.affiliation_ = np.roll(fitted.affiliation_, 3, axis=0)
     assert fitted.score(scans[:, :, ::-1]) > mixed.score(scans[:, :, ::-1])
 
 
 def test_same_seed_same_result(scans):
     first, second = (
-        DynamicCommunityModel(4, resolution=1.5, n_epochs=5, progress=False, seed=3).fit(scans).affiliation_
+        DynamicCommunityModel(4, objective="rectified", resolution=1.5, n_epochs=5, progress=False, seed=3)
+        .fit(scans)
+        .affiliation_
         for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
@@ -57,7 +65,9 @@ def test_masked_frames_do_not_count(scans):
     """Padding filled with anything leaves the correlations, and with them the affiliation, as they were."""
     padded = np.concatenate([scans, np.full((3, 18, 20), 1e3)], axis=-1)
     mask = np.arange(220) < 200
-    model = DynamicCommunityModel(4, resolution=1.5, n_epochs=3, progress=False, dynamics_nu=0.0, seed=1)
+    model = DynamicCommunityModel(
+        4, objective="rectified", resolution=1.5, n_epochs=3, progress=False, dynamics_nu=0.0, seed=1
+    )
     plain = model.fit(scans).affiliation_
     masked = model.fit(np.where(mask, padded, np.nan), mask=np.tile(mask, (3, 1)))
     np.testing.assert_allclose(masked.affiliation_, plain, atol=1e-4)
@@ -71,9 +81,25 @@ def test_masked_frames_do_not_count(scans):
         (lambda: DynamicCommunityModel(0), "n_communities must be at least 1"),
         (lambda: DynamicCommunityModel(n_epochs=0), "n_epochs must be at least 1"),
         (lambda: DynamicCommunityModel(learning_rate=0), "learning_rate must be positive"),
+        (lambda: DynamicCommunityModel(learning_rate=0.1), "the likelihood has no learning_rate"),
+        (lambda: DynamicCommunityModel(resolution=1), "the likelihood has no resolution"),
+        (lambda: DynamicCommunityModel(seed=-1), "seed must not be negative"),
+        (lambda: DynamicCommunityModel(n_restarts=0), "n_restarts must be at least 1"),
+        (lambda: DynamicCommunityModel(patience=0), "patience must be at least 1"),
+        (lambda: DynamicCommunityModel(objective="newman"), "objective must be one of likelihood, "),
+        (lambda: DynamicCommunityModel(2).fit(np.ones((1, 3, 9)), checkpoint_every=0), "checkpoint_every must be"),
+        (lambda: DynamicCommunityModel(2).fit(np.ones((1, 3, 9)), validation=np.ones((1, 4, 9))), "has 4 regions"),
+        (
+            lambda: DynamicCommunityModel(2).fit(np.ones((1, 3, 9)), validation_mask=np.ones((1, 9))),
+            "without validation",
+        ),
+        (lambda: DynamicCommunityModel(2).fit(np.ones((1, 3, 4))), "has 4 frames that count, and needs 8"),
         (lambda: DynamicCommunityModel(2).fit(np.ones((3, 4))), r"\(scan, region, frame\)"),
         (lambda: DynamicCommunityModel(2).fit(np.ones((1, 3, 4)), mask=np.ones((1, 3))), "mask must have shape"),
-        (lambda: DynamicCommunityModel(2).fit(np.full((1, 3, 4), np.nan)), "scan 0 holds nan in region 0 at frame 0"),
+        (
+            lambda: DynamicCommunityModel(2).fit(np.full((1, 3, 4), np.nan)),
+            "scan 0 of time_series holds nan in region 0 at frame 0",
+        ),
     ],
 )
 def test_bad_input_says_what_is_wrong(call, message):
@@ -90,12 +116,191 @@ def test_scoring_needs_a_fit_and_the_same_regions(fitted):
 
 def test_a_learning_rate_that_explodes_is_reported(scans):
     with pytest.raises(ValueError, match="lower the learning rate"):
-        DynamicCommunityModel(4, n_epochs=3, learning_rate=float("inf"), progress=False).fit(scans)
+        DynamicCommunityModel(4, objective="rectified", n_epochs=3, learning_rate=float("inf"), progress=False).fit(
+            scans
+        )
 
 
 @pytest.mark.realdata
 def test_real_scans_fall_into_several_communities(real_data):
     real_data("miniMSC")
     scans = fetch_msc(subjects=("MSC01",), progress=False)
-    model = DynamicCommunityModel(10, n_epochs=40, learning_rate=0.2, progress=False).fit(scans.time_series)
+    model = DynamicCommunityModel(10, objective="rectified", n_epochs=40, learning_rate=0.2, progress=False).fit(
+        scans.time_series
+    )
     assert (np.bincount(model.labels_, minlength=10) >= 10).sum() >= 6
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Communities that are easy to see: what tests of recovery take no luck for."""
+    return simulate_communities(n_regions=24, n_communities=3, n_scans=4, n_frames=200, snr=0.6, mean_dwell=40, rng=0)
+
+
+@pytest.fixture(scope="module")
+def likelihood(planted):
+    return DynamicCommunityModel(3, n_epochs=15, n_restarts=2, progress=False).fit(planted.time_series)
+
+
+def in_planted_order(model, planted):
+    return [np.bincount(model.labels_[planted.communities == number], minlength=3).argmax() for number in range(3)]
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "constant_potts"])
+def test_planted_communities_and_their_activity_are_recovered(objective, planted, likelihood):
+    model = likelihood
+    if objective != "likelihood":
+        model = DynamicCommunityModel(3, objective=objective, n_epochs=60, progress=False).fit(planted.time_series)
+    assert adjusted_rand_score(planted.communities, model.labels_) > 0.85
+    found = model.dynamics_[:, in_planted_order(model, planted)]
+    assert np.corrcoef(found.ravel(), planted.activity.ravel())[0, 1] > 0.6
+    np.testing.assert_allclose(model.affiliation_.sum(1), 1, rtol=1e-5)
+
+
+def test_the_correlation_objective_finds_communities_beyond_a_common_signal():
+    """The null takes one mode off, which a scan needs to have: here all regions share a signal."""
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal((3, 4, 300))
+    scans = signal[:, np.arange(24) // 6] + rng.standard_normal((3, 1, 300)) + 0.7 * rng.standard_normal((3, 24, 300))
+    model = DynamicCommunityModel(4, objective="correlation", n_epochs=80, progress=False).fit(scans)
+    assert adjusted_rand_score(np.arange(24) // 6, model.labels_) == 1
+    assert model.resolution_ == 1
+
+
+def test_new_scans_are_decoded_as_those_that_were_fitted(planted, likelihood):
+    again = likelihood.transform(planted.time_series)
+    np.testing.assert_array_equal(again, likelihood.dynamics_)
+    alone = likelihood.transform(planted.time_series[:1])
+    np.testing.assert_allclose(alone[0], again[0], atol=1e-5)
+    np.testing.assert_array_equal(likelihood.predict(planted.time_series), again > 0.5)
+
+
+def test_the_likelihood_of_new_scans_prefers_the_planted_communities(planted, likelihood):
+    rng = np.random.default_rng(1)
+    assert likelihood.score(planted.time_series) > likelihood.score(planted.time_series[:, rng.permutation(24)])
+
+
+def test_ragged_runs_are_masked(planted, likelihood):
+    """What stands in masked frames changes nothing, and there is no activity there."""
+    mask = np.ones((4, 200), bool)
+    mask[1, 120:] = False
+    mask[2, 50:60] = False
+    filled = np.where(mask[:, None], planted.time_series, np.nan)
+    model = DynamicCommunityModel(3, n_epochs=15, progress=False)
+    first = model.fit(filled, mask=mask).dynamics_
+    assert np.isnan(first[1, :, 120:]).all()
+    assert np.isfinite(first[1, :, :120]).all()
+    assert adjusted_rand_score(planted.communities, model.labels_) > 0.85
+    second = model.fit(np.where(mask[:, None], planted.time_series, 1e3), mask=mask).dynamics_
+    np.testing.assert_array_equal(first, second)
+    assert not model.predict(filled, mask=mask)[1, :, 120:].any()
+
+
+def test_a_region_that_never_varies_breaks_nothing(planted):
+    scans = planted.time_series.copy()
+    scans[:, 5] = 3.0
+    model = DynamicCommunityModel(3, n_epochs=10, progress=False).fit(scans)
+    assert np.isfinite(model.dynamics_).all()
+    assert adjusted_rand_score(np.delete(planted.communities, 5), np.delete(model.labels_, 5)) > 0.85
+
+
+def test_restarts_are_matched_and_compared(planted, likelihood):
+    assert likelihood.restart_labels_.shape == (2, 24)
+    assert likelihood.restart_scores_.shape == (2,)
+    assert (likelihood.restart_labels_ == likelihood.labels_).mean() > 0.9
+    assert (likelihood.stability_ > 0.8).all()
+    pytest.importorskip("leidenalg")
+    assert adjusted_rand_score(planted.communities, likelihood.consensus()) > 0.85
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "constant_potts", "rectified"])
+def test_a_search_that_was_stopped_ends_where_it_would_have_ended(objective, scans, tmp_path):
+    def model(n_restarts: int) -> DynamicCommunityModel:
+        return DynamicCommunityModel(3, objective=objective, n_epochs=6, n_restarts=n_restarts, progress=False)
+
+    whole = model(2).fit(scans, validation=scans[:1])
+    steps = 0
+
+    def stop(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 9:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "search.npz"
+    stopped = model(2)
+    write = stopped._write
+    stopped._write = lambda *arguments: (write(*arguments), stop())
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(scans, validation=scans[:1], checkpoint=path, checkpoint_every=1)
+    resumed = model(2).fit(scans, validation=scans[:1], checkpoint=path, checkpoint_every=1)
+    np.testing.assert_array_equal(resumed.affiliation_, whole.affiliation_)
+    np.testing.assert_array_equal(resumed.dynamics_, whole.dynamics_)
+    np.testing.assert_array_equal(resumed.restart_labels_, whole.restart_labels_)
+    assert {name: values.tolist() for name, values in resumed.history_.items()} == {
+        name: values.tolist() for name, values in whole.history_.items()
+    }
+    assert [entry.name for entry in tmp_path.iterdir()] == ["search.npz"]
+    with pytest.raises(ValueError, match="the checkpoint of other scans"):
+        model(2).fit(scans[:2], validation=scans[:1], checkpoint=path)
+    with pytest.raises(ValueError, match="the checkpoint of other settings"):
+        model(3).fit(scans, validation=scans[:1], checkpoint=path)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(scans, tmp_path):
+    path = tmp_path / "notes.npz"
+    path.write_text("notes")
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        DynamicCommunityModel(2, progress=False).fit(scans, checkpoint=path)
+    with pytest.raises(FileNotFoundError, match="folder of the checkpoint"):
+        DynamicCommunityModel(2, progress=False).fit(scans, checkpoint=tmp_path / "nowhere" / "search.npz")
+
+
+def test_patience_ends_a_search_and_validation_keeps_its_best_epoch(planted):
+    model = DynamicCommunityModel(3, n_epochs=60, patience=2, progress=False)
+    model.fit(planted.time_series[:3], validation=planted.time_series[3:])
+    shown = model.history_["Validation"]
+    assert len(shown) < 60
+    assert model.restart_scores_[0] >= shown.max() - 1e-7
+    assert model.score(planted.time_series[3:]) == pytest.approx(model.restart_scores_[0], abs=1e-6)
+
+
+def test_a_gate_has_the_posterior_of_all_its_paths():
+    """Forward and backward passes against the sum over all 2^7 paths."""
+    from conn.models._switching import gate_posterior
+
+    odds = np.random.default_rng(0).standard_normal(7)
+    on, off = 0.2, 0.4
+    paths = (np.arange(2**7)[:, None] >> np.arange(7)) & 1
+    chain = np.log(np.array([[1 - on, on], [off, 1 - off]]))
+    start = np.log(np.array([off, on]) / (on + off))
+    weight = start[paths[:, 0]] + chain[paths[:, :-1], paths[:, 1:]].sum(1) + paths @ odds
+    expected = np.exp(weight - logsumexp(weight)) @ paths
+    with jax.enable_x64(True):
+        posterior, gained, steps = gate_posterior(jnp.asarray(odds), jnp.array([on, off]))
+    np.testing.assert_allclose(posterior, expected, rtol=1e-10)
+    assert float(gained) == pytest.approx(logsumexp(weight))
+    both = np.exp(weight - logsumexp(weight)) @ (paths[:, :-1] & paths[:, 1:])
+    np.testing.assert_allclose(steps[:-1, 3], both, rtol=1e-10)
+
+
+def test_scoring_and_decoding_need_a_fit():
+    for call in ("transform", "predict", "score"):
+        with pytest.raises(AttributeError, match="call fit first"):
+            getattr(DynamicCommunityModel(2), call)(np.ones((1, 3, 9)))
+    with pytest.raises(AttributeError, match="call fit first"):
+        DynamicCommunityModel(2).consensus()
+
+
+@pytest.mark.realdata
+def test_labels_of_two_orders_of_the_same_parcels_are_joined_by_centroid(real_data):
+    """By position, 396 of 400 parcels get the name of another one, and agreement falls to near chance."""
+    real_data("atlas-schaefer2018")
+    seventeen, seven = load_schaefer(400, 17, offline=True), load_schaefer(400, 7, offline=True)
+    places = ["x", "y", "z"]
+    joined = seventeen[places].merge(seven, on=places, how="left", validate="one_to_one")["network"]
+    assert joined.notna().all()
+    names = seventeen["label"].str.replace("17Networks", "7Networks")
+    assert (names == seven["label"]).sum() < 20
+    assert normalized_mutual_info_score(joined, seventeen["network"]) > 0.75
+    assert normalized_mutual_info_score(seven["network"], seventeen["network"]) < 0.65
