@@ -11,6 +11,7 @@ from conn.loss import (
     LossArgument,
     LossScheme,
     ModularityLoss,
+    SecondMomentLoss,
     SmoothnessLoss,
     UnpackingLossArgument,
     gradient_norms,
@@ -114,6 +115,15 @@ def test_outputs_are_immutable_and_cannot_hide_a_method(outputs):
         outputs.activity = 0
     with pytest.raises(ValueError, match="items"):
         LossArgument(items=1)
+
+
+def test_a_loss_whose_argument_is_called_values_can_be_reached():
+    apply = LossApply(
+        SecondMomentLoss(), apply=lambda out: UnpackingLossArgument(values=out.series, assignment=out.parcels)
+    )
+    outputs = LossArgument(series=jnp.array([[1.0], [3.0]]), parcels=jnp.ones((1, 2)))
+    assert float(apply(outputs)) == 1.0
+    assert float(jax.tree.map(lambda x: 2 * x, UnpackingLossArgument(values=1.0))["values"]) == 2.0
 
 
 def test_outputs_are_a_mapping_and_a_tree(outputs):

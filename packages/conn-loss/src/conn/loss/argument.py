@@ -76,10 +76,14 @@ class UnpackingLossArgument(LossArgument):
     Parameters
     ----------
     **values
-        Under the names of the loss's own arguments.
+        Under the names of the loss's own arguments. ``values`` and other names of a mapping's methods are allowed here,
+        since that is what many losses call what they take; such a value is read as an item.
 
     Examples
     --------
     >>> from conn.loss import LossApply, ModularityLoss
     >>> apply = LossApply(ModularityLoss(), apply=lambda out: UnpackingLossArgument(A=out.corr, Q=out.affiliation))
     """
+
+    def __init__(self, **values: Any):
+        object.__setattr__(self, "_values", values)
