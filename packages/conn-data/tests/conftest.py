@@ -1,7 +1,6 @@
 """Small data sets in the layouts of miniMSC and the Allen atlas, and a loopback server that misbehaves on request."""
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,17 +22,6 @@ def _no_real_folders(request, monkeypatch, tmp_path):
     if request.node.get_closest_marker("realdata") is None:
         monkeypatch.delenv("CONN_DATA_DIR", raising=False)
     monkeypatch.setenv("CONN_CACHE_DIR", str(tmp_path / "default-cache"))
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real data, or a skip that says what is missing."""
-    named = os.environ.get("CONN_DATA_DIR")
-    if not named:
-        pytest.skip("CONN_DATA_DIR is not set")
-    if not (Path(named) / "miniMSC").is_dir():
-        pytest.skip("CONN_DATA_DIR holds no miniMSC")
-    return Path(named)
 
 
 @dataclass

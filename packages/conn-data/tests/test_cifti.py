@@ -182,11 +182,9 @@ def test_an_atlas_that_contradicts_itself_is_refused():
 
 @pytest.mark.realdata
 def test_the_real_atlas_is_that_of_the_surface_loader(real_data):
-    folder = real_data / "atlas-schaefer2018"
-    if not folder.is_dir():
-        pytest.skip("CONN_DATA_DIR holds no atlas-schaefer2018")
+    folder = real_data("atlas-schaefer2018")
     atlas = read_dlabel(folder / "Schaefer2018_400Parcels_7Networks_order.dlabel.nii")
-    parcels = load_schaefer_surface(400, data_dir=real_data)
+    parcels = load_schaefer_surface(400, data_dir=folder.parent)
     assert atlas.region_labels == parcels.region_labels
     for structure, side in zip(atlas.surfaces, (parcels.left, parcels.right), strict=True):
         np.testing.assert_array_equal(atlas.surfaces[structure], side)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.realdata
 
 @pytest.fixture(scope="module")
 def scans(real_data):
-    return fetch_msc(data_dir=real_data, offline=True)
+    return fetch_msc(data_dir=real_data("miniMSC").parent, offline=True)
 
 
 def test_thirty_scans_of_ten_people(scans):
@@ -66,4 +66,4 @@ def test_the_tables_in_the_data_folder_have_the_registered_checksums(real_data):
     from conn.data.atlas import SCHAEFER_FILES
     from conn.data.download import is_intact
 
-    assert all(is_intact(file, real_data / "atlas-schaefer2018") for file in SCHAEFER_FILES.values())
+    assert all(is_intact(file, real_data("atlas-schaefer2018")) for file in SCHAEFER_FILES.values())

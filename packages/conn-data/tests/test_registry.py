@@ -31,7 +31,7 @@ def test_the_built_in_table_lists_every_file_of_the_source():
 
 @pytest.mark.realdata
 def test_the_built_in_table_is_that_of_the_data_folder(real_data):
-    with (real_data / "miniMSC" / "registry.csv").open(newline="") as stream:
+    with (real_data("miniMSC") / "registry.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     built_in = {file.path: (file.sha256, str(file.n_bytes)) for file in load_registry().files}
     assert {row["path"]: (row["sha256"], row["bytes"]) for row in rows} == built_in

@@ -1,8 +1,5 @@
 """Simulated cohorts, and the real scans where they are staged."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -25,15 +22,9 @@ def cohort():
 
 
 @pytest.fixture(scope="session")
-def midnight_scan_club():
+def midnight_scan_club(real_data):
     """Connectomes, subjects, sessions and time series of the 30 staged resting scans."""
-    folder = os.environ.get("CONN_DATA_DIR")
-    if not folder:
-        pytest.skip("CONN_DATA_DIR is not set")
-    path = Path(folder) / "miniMSC" / "rest_ses-func01-03.npz"
-    if not path.is_file():
-        pytest.skip("CONN_DATA_DIR holds no miniMSC")
-    with np.load(path, allow_pickle=False) as content:
+    with np.load(real_data("miniMSC") / "rest_ses-func01-03.npz", allow_pickle=False) as content:
         series = content["time_series"]
         subjects, sessions = content["subject"].tolist(), content["session"].tolist()
     connectomes = np.stack([np.corrcoef(scan) for scan in series])

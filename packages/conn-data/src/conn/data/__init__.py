@@ -29,6 +29,7 @@ from conn.data.geneex2conn import load_geneex2conn_connectomes, read_geneex2conn
 from conn.data.genome import genome_order, read_gene_positions
 from conn.data.hcp import find_hcp_runs, load_hcp, read_hcp_behaviour, read_subject_list
 from conn.data.hcp_samples import load_hcp_aal2, load_hcp_schaefer100, load_hcp_schaefer200
+from conn.data.hemispheres import homologues
 from conn.data.joined_runs import join_runs
 from conn.data.lemon import load_lemon, load_lemon_eeg, read_lemon_participants
 from conn.data.maps import RegionMaps, load_hcp_schaefer100_group, load_receptor_maps
@@ -37,7 +38,6 @@ from conn.data.msc import fetch_msc, verify_msc
 from conn.data.pain import load_pain_task, load_rpn_pain_rest
 from conn.data.parcellation import (
     SurfaceParcellation,
-    homologues,
     load_schaefer_surface,
     parcel_adjacency,
     parcels_to_vertices,

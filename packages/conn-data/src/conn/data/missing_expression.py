@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from conn.data.checks import real_number
 from conn.data.errors import DataError
+from conn.data.hemispheres import homologues
 from conn.data.labels import named, repeated
-from conn.data.parcellation import homologues
 
 if TYPE_CHECKING:
     import pandas as pd

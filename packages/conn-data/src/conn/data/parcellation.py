@@ -1,6 +1,5 @@
-"""Parcels on the cortical surface: vertices to parcels and back, neighbours, homologues."""
+"""Parcels on the cortical surface: vertices to parcels and back, neighbours."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,14 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SurfaceParcellation",
-    "homologues",
     "load_schaefer_surface",
     "parcel_adjacency",
     "parcels_to_vertices",
     "vertices_to_parcels",
 ]
-
-_HEMISPHERE_IN_LABEL = re.compile(r"(?P<before>(?:^|_))(?P<side>LH|RH|L|R)(?=_)")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -305,86 +301,6 @@ def parcel_adjacency(parcellation: SurfaceParcellation, surfaces: tuple[Surface,
         between = ends[(ends >= 0).all(axis=1) & (ends[:, 0] != ends[:, 1])]
         adjacency[between[:, 0], between[:, 1]] = True
     return adjacency | adjacency.T
-
-
-def homologues(
-    regions: "pd.DataFrame",
-    *,
-    method: Literal["name", "centroid"] = "name",
-    largest_distance: float = float("inf"),
-) -> "pd.DataFrame":
-    """Return pairs of regions that correspond across hemispheres.
-
-    Parameters
-    ----------
-    regions : pandas.DataFrame
-        One row a region: ``label``, and for ``"centroid"`` also ``hemisphere`` (``"L"`` or
-        ``"R"``) and ``x``, ``y``, ``z`` in millimetres with x = 0 between the hemispheres.
-    method : {"name", "centroid"}, default "name"
-        ``"name"`` pairs labels that are alike but for their first ``LH`` and ``RH`` (or ``L`` and ``R``).
-        Schaefer's labels count within each hemisphere, so that equal names need not lie at mirrored
-        places; many have no partner. ``"centroid"`` mirrors the right centroids and finds the
-        assignment with the least sum of distances, each region once.
-    largest_distance : float, default infinity
-        With ``"centroid"``, pairs further apart than this are left out (millimetres).
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a pair: ``left`` and ``right`` (labels), ``left_place`` and ``right_place`` (rows of
-        `regions`), and ``distance`` (millimetres between the left centroid and the mirrored right
-        one; NaN without coordinates).
-
-    Raises
-    ------
-    DataError
-        If a column is missing, a label is used twice, or `method` is neither.
-    """
-    import pandas as pd
-
-    if method not in ("name", "centroid"):
-        raise DataError(f"method {method!r} is neither 'name' nor 'centroid'")
-    needed = ("label",) if method == "name" else ("label", "hemisphere", "x", "y", "z")
-    missing = [column for column in needed if column not in regions.columns]
-    if missing:
-        raise DataError(f"regions has no column {', '.join(missing)}, which method {method!r} needs")
-    labels = regions["label"].tolist()
-    if len(set(labels)) != len(labels):
-        raise DataError("a region label is used twice")
-    known = all(column in regions.columns for column in "xyz")
-    places = (
-        regions.reindex(columns=list("xyz")).to_numpy(dtype=np.float64) if known else np.full((len(labels), 3), np.nan)
-    )
-    pairs = _pairs_by_name(labels) if method == "name" else _pairs_by_place(regions["hemisphere"].tolist(), places)
-    rows = []
-    for left, right in pairs:
-        distance = float(np.linalg.norm(places[left] - places[right] * (-1, 1, 1)))
-        if method == "name" or distance <= largest_distance:
-            rows.append((labels[left], labels[right], left, right, distance))
-    return pd.DataFrame(rows, columns=["left", "right", "left_place", "right_place", "distance"])
-
-
-def _pairs_by_name(labels: list[str]) -> list[tuple[int, int]]:
-    sides: dict[str, dict[str, int]] = {"L": {}, "R": {}}
-    for place, label in enumerate(labels):
-        match = _HEMISPHERE_IN_LABEL.search(label)
-        if match is not None:
-            rest = f"{label[: match.start('side')]}*{label[match.end('side') :]}"
-            sides[match["side"][0]][rest] = place
-    return [(place, sides["R"][rest]) for rest, place in sides["L"].items() if rest in sides["R"]]
-
-
-def _pairs_by_place(hemispheres: list[str], places: NDArray[np.float64]) -> list[tuple[int, int]]:
-    from scipy.optimize import linear_sum_assignment
-
-    sides = np.array(hemispheres)
-    for place, side in enumerate(hemispheres):
-        if side in ("L", "R") and not np.isfinite(places[place]).all():
-            raise DataError(f"region {place} has no finite centroid")
-    left, right = np.flatnonzero(sides == "L"), np.flatnonzero(sides == "R")
-    apart = np.linalg.norm(places[left][:, None] - places[right] * np.array([-1, 1, 1]), axis=2)
-    rows, columns = linear_sum_assignment(apart)
-    return [(int(left[row]), int(right[column])) for row, column in zip(rows, columns, strict=True)]
 
 
 def _places(numbers: NDArray[np.int64], known: list[int], path: Path, *, first: int = 0) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from conn.data.checks import finite_array, real_number, square_matrix, whole_number
 from conn.data.errors import DataError
+from conn.data.hemispheres import mirrored_pairs
 from conn.data.splits.folds import Folds, leave_out
 
 __all__ = ["community_folds", "homologous_groups", "label_folds", "random_folds"]
@@ -185,8 +186,9 @@ def community_folds(
 def homologous_groups(coordinates: ArrayLike, *, tolerance: float = 15.0) -> NDArray[np.intp]:
     """Return a number for each region, the same for a region and its counterpart in the other hemisphere.
 
-    Two regions are counterparts if each is the nearest to the other's mirror image, over all regions of
-    the other side. A region without counterpart has a number of its own.
+    Counterparts are those that `conn.data.homologues` finds by centroid: the one-to-one pairs whose centroids and
+    mirrored centroids lie nearest in sum. The side is the sign of x; a region at x = 0, or without counterpart within
+    the tolerance, has a number of its own.
 
     Parameters
     ----------
@@ -207,7 +209,7 @@ def homologous_groups(coordinates: ArrayLike, *, tolerance: float = 15.0) -> NDA
 
     See Also
     --------
-    conn.data.homologues : Pairs as a table, by name or by the best assignment of centroids.
+    conn.data.homologues : The pairs as a table; by name too.
 
     Examples
     --------
@@ -217,17 +219,10 @@ def homologous_groups(coordinates: ArrayLike, *, tolerance: float = 15.0) -> NDA
     """
     points = finite_array("coordinates", coordinates, ("region", 3))
     tolerance = real_number("tolerance", tolerance, minimum=0)
-    left, right = np.flatnonzero(points[:, 0] < 0), np.flatnonzero(points[:, 0] > 0)
+    sides = np.array(["L", "", "R"])[np.sign(points[:, 0]).astype(int) + 1].tolist()
     partner = np.arange(len(points))
-    if left.size and right.size:
-        from scipy.spatial import KDTree
-
-        mirrored = points * [-1.0, 1.0, 1.0]
-        distance, to_right = map(np.asarray, KDTree(points[right]).query(mirrored[left]))
-        _, to_left = map(np.asarray, KDTree(points[left]).query(mirrored[right]))
-        mutual = (to_left[to_right] == np.arange(left.size)) & (distance <= tolerance)
-        partner[left[mutual]] = right[to_right[mutual]]
-        partner[right[to_right[mutual]]] = left[mutual]
+    for left, right in mirrored_pairs(points, sides, largest_distance=tolerance):
+        partner[left], partner[right] = right, left
     first = np.minimum(partner, np.arange(len(points)))
     return np.searchsorted(np.unique(first), first).astype(np.intp)
 
