@@ -1,0 +1,238 @@
+"""Planted communities and their activity: the community model against an oracle and simpler ways.
+
+The protocol stands in docs/models/communities.md. A row is one size and dwell; every seed's numbers are printed as they
+come.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from difficulty import louvain_index
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
+
+from conn.data.simulators import CommunitySimulation, simulate_communities
+from conn.models import CoactivationPatterns, DynamicCommunityModel, GaussianHMM, LEiDA
+from conn.models._factor_start import factor_start
+from conn.models._scans import Scans
+from conn.models._switching import gate_posterior
+
+COLUMNS = ("row", "mean", "half_interval", "lowest", "highest", "n_seeds")
+RATIOS = {100: 0.08, 400: 0.045}
+SEEDS = {100: range(1000, 1020), 400: range(1000, 1006)}
+CHOSEN_ON = range(100, 103)
+WIDTHS = (4, 7, 10, 14, 20, 28, 40)
+"""Frames: standard deviation of a Gaussian, or half of a window."""
+
+N_COMMUNITIES = 8
+BAND_SHARE = (0.1 - 0.008) * 2 * 2.2
+"""Of the spectrum up to Nyquist's frequency: how many independent frames a frame is worth."""
+
+
+def mean_correlation(found: np.ndarray, planted: np.ndarray) -> float:
+    """Return the mean over scans and communities of the correlation over frames; 0 for what never changes."""
+    x = found - found.mean(-1, keepdims=True)
+    y = planted - planted.mean(-1, keepdims=True)
+    both = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
+    varies = (y**2).sum(-1) > 0
+    r = np.where(both > 1e-12, (x * y).sum(-1) / np.maximum(both, 1e-12), 0.0)
+    return float(r[varies].mean())
+
+
+def in_planted_order(labels: np.ndarray, planted: np.ndarray) -> np.ndarray:
+    """Return the learned community that is each planted one's counterpart."""
+    shared = np.zeros((N_COMMUNITIES, N_COMMUNITIES))
+    np.add.at(shared, (planted, labels), 1)
+    return linear_sum_assignment(shared, maximize=True)[1]
+
+
+class Oracle:
+    """What true parameters give: activity of all communities, and the community of each region given all others."""
+
+    def __init__(self, made: CommunitySimulation, snr: float, mean_dwell: float) -> None:
+        shares = made.affiliation / np.linalg.norm(made.affiliation, axis=1, keepdims=True)
+        power = 1 / snr + 0.5  # half of the time on
+        self.loadings, self.noise = shares / np.sqrt(power), np.full(len(shares), 1 / snr / power)
+        self.switch = jnp.full(2, 1 / mean_dwell)
+        self.made = made
+        self.series = made.time_series.astype(float)
+        self.precision = (self.loadings / self.noise[:, None]).T @ self.loadings
+        self.seen = np.einsum("rk,srt->skt", self.loadings / self.noise[:, None], self.series)
+
+    def activity(self, precision: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the posterior of being on, the signals, and the variance of their estimate."""
+        spread = np.linalg.inv(precision)
+        signal = np.einsum("kl,slt->skt", spread, seen)
+        off = np.diag(spread)[:, None]
+        odds = 0.5 * (signal**2 / off - signal**2 / (1 + off) + np.log(off / (1 + off)))
+        posterior, _, _ = gate_posterior(jnp.asarray(BAND_SHARE * odds), self.switch)
+        return np.asarray(posterior), signal, off
+
+    def correlation(self) -> float:
+        """Return r of the decoded with the planted activity."""
+        return mean_correlation(self.activity(self.precision, self.seen)[0], self.made.activity.astype(float))
+
+    def index(self) -> float:
+        """Return the adjusted Rand index of regions classified one by one, all others being known."""
+        labels = []
+        for region, (loading, noise) in enumerate(zip(self.loadings, self.noise, strict=True)):
+            series = self.series[:, region]
+            precision = self.precision - np.outer(loading, loading) / noise
+            posterior, signal, off = self.activity(precision, self.seen - loading[:, None] * series[:, None] / noise)
+            expected = posterior * signal / (1 + off)
+            power = np.einsum("skt,slt->kl", expected, expected)
+            power += np.diag((posterior * off / (1 + off)).sum((0, 2)))
+            labels.append(np.linalg.solve(power, np.einsum("skt,st->k", expected, series)).argmax())
+        return float(adjusted_rand_score(self.made.communities, labels))
+
+
+def community_signals(made: CommunitySimulation, labels: np.ndarray) -> np.ndarray:
+    """Return the mean series of each community's regions."""
+    member = np.eye(N_COMMUNITIES)[labels]
+    return np.einsum("rk,srt->skt", member / np.maximum(member.sum(0), 1), made.time_series)
+
+
+def smoothed_energy(made: CommunitySimulation, labels: np.ndarray, width: int) -> np.ndarray:
+    """Return the squared mean signal of each community, smoothed."""
+    return gaussian_filter1d(community_signals(made, labels) ** 2, width, axis=-1)
+
+
+def windowed_coupling(made: CommunitySimulation, labels: np.ndarray, width: int) -> np.ndarray:
+    """Return the mean correlation between a community's regions in a window about each frame."""
+
+    def window(series: np.ndarray) -> np.ndarray:
+        return uniform_filter1d(series, 2 * width + 1, axis=-1)
+
+    series = made.time_series.astype(float)
+    mean = window(series)
+    scale = 1 / np.sqrt(np.maximum(window(series**2) - mean**2, 1e-6))
+    found = np.zeros((len(series), N_COMMUNITIES, series.shape[-1]))
+    # The mean over pairs of correlations in a window: the sum over frames of (sum of standardised)^2, less the diagonal.
+    for community in range(N_COMMUNITIES):
+        mine = labels == community
+        if mine.sum() > 1:
+            offsets = range(-width, width + 1)
+            padded = np.pad(series[:, mine], [(0, 0), (0, 0), (width, width)], mode="reflect")
+            n_frames = series.shape[-1]
+            sums = sum(
+                ((padded[..., width + offset : width + offset + n_frames] - mean[:, mine]) * scale[:, mine]).sum(1) ** 2
+                for offset in offsets
+            )
+            found[:, community] = (sums / (2 * width + 1) / mine.sum() - 1) / (mine.sum() - 1)
+    return found
+
+
+def fitted(made: CommunitySimulation, objective: str) -> DynamicCommunityModel:
+    """Return the model with its default settings."""
+    return DynamicCommunityModel(N_COMMUNITIES, objective=objective, progress=False).fit(made.time_series)
+
+
+def by_states(made: CommunitySimulation, model: Any) -> float:
+    """Return r of states of the whole brain, each community with the state that fits it best, one to one."""
+    states = model.fit(made.time_series).states_
+    on = (states[:, None] == np.arange(N_COMMUNITIES)[:, None]).astype(float)
+    planted = made.activity.astype(float)
+    table = np.array(
+        [
+            [mean_correlation(on[:, [state]], planted[:, [community]]) for state in range(N_COMMUNITIES)]
+            for community in range(N_COMMUNITIES)
+        ]
+    )
+    return float(table[linear_sum_assignment(table, maximize=True)].mean())
+
+
+def one_seed(n_regions: int, mean_dwell: float, seed: int, widths: dict[str, int]) -> dict[str, float]:
+    """Return every measure of one simulation."""
+    snr = RATIOS[n_regions]
+    made = simulate_communities(n_regions=n_regions, mean_dwell=mean_dwell, snr=snr, rng=seed)
+    planted = made.activity.astype(float)
+    oracle = Oracle(made, snr, mean_dwell)
+    results = {
+        "ARI, Louvain": louvain_index(n_regions, mean_dwell, snr, seed),
+        "ARI, oracle": oracle.index(),
+        "r, oracle": oracle.correlation(),
+    }
+    scans = Scans(jnp.asarray(made.time_series), jnp.ones((len(planted), planted.shape[-1]), bool))
+    start = factor_start(scans.small, N_COMMUNITIES, None)
+    results["ARI, positive factors"] = adjusted_rand_score(made.communities, start.argmax(1))
+    for objective in ("likelihood", "constant_potts", "correlation"):
+        model = fitted(made, objective)
+        order = in_planted_order(model.labels_, made.communities)
+        results[f"ARI, ours: {objective}"] = adjusted_rand_score(made.communities, model.labels_)
+        results[f"r, ours: {objective}"] = mean_correlation(model.dynamics_[:, order], planted)
+        if objective == "likelihood":
+            for name, measure in SIMPLER.items():
+                results[f"r, {name}"] = mean_correlation(measure(made, model.labels_, widths[name])[:, order], planted)
+    results["r, co-activation patterns"] = by_states(made, CoactivationPatterns(N_COMMUNITIES, n_restarts=3))
+    results["r, LEiDA"] = by_states(made, LEiDA(N_COMMUNITIES, n_restarts=3))
+    chain = GaussianHMM(N_COMMUNITIES, n_dimensions=12, covariance="full", zero_mean=True, n_iterations=30)
+    results["r, Gaussian HMM"] = by_states(made, chain)
+    results["r, ours over oracle"] = results["r, ours: likelihood"] / results["r, oracle"]
+    return {name: float(value) for name, value in results.items()}
+
+
+SIMPLER: dict[str, Callable[[CommunitySimulation, np.ndarray, int], np.ndarray]] = {
+    "smoothed energy": smoothed_energy,
+    "sliding windows": windowed_coupling,
+}
+
+
+def chosen_widths(n_regions: int, mean_dwell: float) -> dict[str, int]:
+    """Return the width of each simpler way that does best on other seeds, with the planted communities."""
+    made = [
+        simulate_communities(n_regions=n_regions, mean_dwell=mean_dwell, snr=RATIOS[n_regions], rng=seed)
+        for seed in CHOSEN_ON
+    ]
+    return {
+        name: max(
+            WIDTHS,
+            key=lambda width: np.mean(
+                [mean_correlation(measure(one, one.communities, width), one.activity.astype(float)) for one in made]
+            ),
+        )
+        for name, measure in SIMPLER.items()
+    }
+
+
+def setting(repeats: int, *, n_regions: int, mean_dwell: float) -> list[dict[str, Any]]:
+    """Return all measures of one size and dwell; the seeds are fixed, whatever the repeats."""
+    widths = chosen_widths(n_regions, mean_dwell)
+    print(f"{n_regions} regions, dwell {mean_dwell:g}: widths {widths}", flush=True)
+    each = []
+    for seed in SEEDS[n_regions]:
+        each.append(one_seed(n_regions, mean_dwell, seed, widths))
+        print(seed, {name: round(value, 3) for name, value in each[-1].items()}, flush=True)
+    results = []
+    for name in each[0]:
+        values = np.array([one[name] for one in each])
+        results.append(
+            {
+                "row": f"{n_regions} regions, dwell {mean_dwell:g}: {name}",
+                "dtype": "float32",
+                "peer": "planted truth",
+                "cores": len(os.sched_getaffinity(0)),
+                "mean": float(values.mean()),
+                "half_interval": float(1.96 * values.std(ddof=1) / np.sqrt(len(values))),
+                "lowest": float(values.min()),
+                "highest": float(values.max()),
+                "n_seeds": len(values),
+            }
+        )
+    return results
+
+
+ROWS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
+    f"{n_regions}-{dwell}": partial(setting, n_regions=n_regions, mean_dwell=float(dwell))
+    for n_regions in (100, 400)
+    for dwell in (20, 60)
+}
+
+
+def rows(repeats: int = 1, names: list[str] | None = None) -> list[dict[str, Any]]:
+    """Return the results of the named rows, all by default."""
+    return [result for name in names or ROWS for result in ROWS[name](repeats)]
