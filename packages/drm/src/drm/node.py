@@ -57,11 +57,14 @@ class DRMNode(nn.Module):
 
     def reset(self) -> None:
         """Forget the internal state."""
-        self._memory = ()
+        # A whole brain has 100,000 connections, and setting a module's attribute is slow.
+        if self._memory:
+            self._memory = ()
 
     def detach_(self) -> None:
         """Cut the internal state out of the gradient's history."""
-        self._memory = tuple(x.detach() for x in self._memory)
+        if self._memory:
+            self._memory = tuple(x.detach() for x in self._memory)
 
     def __getstate__(self) -> dict[str, Any]:
         # torch refuses to copy or pickle tensors inside a graph: a twin starts from their values.
