@@ -1,6 +1,7 @@
 """What a network finds again of a planted truth, and with which data: `hatch run bench drm-recovery`.
 
-The protocol stands in docs/drm/recovery.md, where the results are written too; it was committed before the first number.
+The protocol stands in docs/drm/recovery.md, where the results are written too; it was committed before the first
+number.
 The seeds of a condition stand side by side in one network without connections between them, which changes nothing but
 the time that it takes.
 """

@@ -1,17 +1,18 @@
 """Recurrent networks of populations, against a loop over populations as the framework's first implementation had it.
 
-Both sides run in one process: dense all-to-all coupling, a batch of 32, 5 stimulus features, a linear readout. The loop
-visits the populations one after the other, each with its own linear layer and first-in first-out lists for what is under
-way. As in that implementation (`legacy`), the order is drawn anew at each tick, and what was not yet visited sends zeros,
-so that about half of all transmissions carry nothing. `sync` is the same loop without that: everyone reads the past, and
-the results are those of `drm` to rounding. `brain` trains a model of 400 regions for an epoch of ten minutes of BOLD.
+Both sides run in one process: dense all-to-all coupling, a batch of 32, 5 stimulus features, a linear readout. The
+loop visits the populations one after the other, each with its own linear layer and first-in first-out lists for what
+is under way. As in that implementation (`legacy`), the order is drawn anew at each tick, and what was not yet visited
+sends zeros, so that about half of all transmissions carry nothing. `sync` is the same loop without that: everyone
+reads the past, and the results are those of `drm` to rounding. `brain` trains a model of 400 regions for an epoch of
+ten minutes of BOLD.
 """
 
 import itertools
 import os
 import resource
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def against_the_loop(
             difference = (ours(stimulus) - loop(stimulus)).abs().max().item()
         # What is compared is the same computation in sync only: legacy drops part of what is sent.
         works = {
-            "forward": (lambda: _quietly(ours, stimulus), lambda: _quietly(loop, stimulus), targets[0]),
+            "forward": (partial(_quietly, ours, stimulus), partial(_quietly, loop, stimulus), targets[0]),
             "training step": (
                 training_step(ours, list(net.parameters()), n_ticks),
                 training_step(loop, list(loop.parameters()), n_ticks),
@@ -199,7 +200,11 @@ def whole_brain(n_regions: int, resolution: float, seed: int) -> DRMNet:
 
 
 def brain(repeats: int, n_regions: int = 400, resolution: float = 2.0, minutes: float = 10.0) -> list[dict[str, Any]]:
-    """An epoch over ten minutes of BOLD at 0.72 s, in windows of 30 s with burn-in over the HRF's 32 s."""
+    """An epoch over ten minutes of BOLD at 0.72 s, in windows of 30 s with burn-in over the HRF's 32 s.
+
+    The recording is cut into four stretches that are run side by side; the scans of the first 32 s after a cut, whose
+    past is unknown to their stretch, are left out.
+    """
     del repeats  # an epoch takes minutes
     planted = whole_brain(n_regions, resolution, seed=0)
     n_ticks = int(minutes * 60_000 / resolution)
@@ -209,7 +214,11 @@ def brain(repeats: int, n_regions: int = 400, resolution: float = 2.0, minutes: 
     scans = np.arange(0, ticks[-1], 720.0)
     clean, _ = DRM(planted).forward(DRMIterator(resolution, stimulus, ticks))
     places = np.floor(scans / resolution + 0.5).astype(int)
-    data = DRMIterator(resolution, stimulus, ticks, clean[places, 0].numpy(), scans)
+    measured = clean[places, 0].numpy()
+    n_stretches = 4
+    since_cut = scans % (minutes * 60_000 / n_stretches)
+    measured[(since_cut < 32_000) & (scans > 32_000)] = np.nan
+    data = DRMIterator(resolution, stimulus, ticks, measured, scans, batch_size=n_stretches)
     model = whole_brain(n_regions, resolution, seed=0)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -220,28 +229,27 @@ def brain(repeats: int, n_regions: int = 400, resolution: float = 2.0, minutes: 
         pairs = zip(planted.populations, model.populations, strict=True)
         return sum(float((a.weight - b.weight).square().sum()) for a, b in pairs) ** 0.5
 
-    trainer = DRM(model, learning_rate=1e-3)
-    before, begin = error(), time.perf_counter()
-    losses, _ = trainer.estimate(data, n_epochs=1, cutoff=int(30_000 / resolution))
-    epoch = time.perf_counter() - begin
+    trainer = DRM(model, learning_rate=1e-4)
+    start, before = trainer.evaluate(data), error()
+    epoch = seconds(lambda: trainer.estimate(data, n_epochs=1, cutoff=int(30_000 / resolution)))
     after = trainer.evaluate(data)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return [
         {
-            "row": f"epoch of {minutes:g} min at {resolution:g} ms, {n_regions} regions, {n_regions**2:,} delayed edges",
+            "row": f"epoch, {minutes:g} min at {resolution:g} ms, {n_regions} regions, {n_regions**2:,} edges",
             "dtype": "float32",
             "peer": "",
             "cores": len(os.sched_getaffinity(0)),
             "seconds": epoch,
             "compilation_seconds": 0.0,
-            "largest_difference": after / losses[0],
+            "largest_difference": after / start,
             "largest_difference_allowed": 1.0,
             "peak_gib": peak,
             "peak_gib_allowed": 8.0,
             "passed": peak <= 8.0 and epoch <= 300.0,
             "distance_before": before,
             "distance_after": error(),
-            "loss_in_epoch": float(losses[0]),
+            "loss_before": start,
             "loss_after": after,
         }
     ]
