@@ -112,7 +112,7 @@ def windowed_coupling(made: CommunitySimulation, labels: np.ndarray, width: int)
     mean = window(series)
     scale = 1 / np.sqrt(np.maximum(window(series**2) - mean**2, 1e-6))
     found = np.zeros((len(series), N_COMMUNITIES, series.shape[-1]))
-    # The mean over pairs of correlations in a window: the sum over frames of (sum of standardised)^2, less the diagonal.
+    # Correlations over pairs: the squared sum of standardised series, less the diagonal.
     for community in range(N_COMMUNITIES):
         mine = labels == community
         if mine.sum() > 1:

@@ -1,3 +1,5 @@
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,7 +48,7 @@ def test_results_have_their_shapes_and_lie_in_their_domains(fitted, scans):
 
 
 def test_the_score_prefers_the_learned_communities_on_new_scans(fitted, scans):
-    mixed = DynamicCommunityModel(4, objective="rectified", resolution=1.5, progress=False)
+    mixed = copy.copy(fitted)
     mixed.affiliation_ = np.roll(fitted.affiliation_, 3, axis=0)
     assert fitted.score(scans[:, :, ::-1]) > mixed.score(scans[:, :, ::-1])
 

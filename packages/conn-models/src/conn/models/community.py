@@ -288,9 +288,8 @@ class DynamicCommunityModel:
         ValueError
             If the shapes do not fit.
         """
-        return self._fitted_objective.score(
-            jnp.asarray(self.affiliation_), self._switching, self._known(time_series, mask)
-        )
+        scans = self._known(time_series, mask)
+        return self._fitted_objective.score(jnp.asarray(self.affiliation_), self._switching, scans)
 
     def transform(self, time_series: ArrayLike, *, mask: ArrayLike | None = None) -> NDArray[np.floating]:
         """Return the probability that each community is on, at every frame of scans, decoded by the learned chains.
