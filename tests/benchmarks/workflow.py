@@ -126,7 +126,7 @@ def choose(alternatives: dict[str, Any], runs: Runs, default: dict[str, str]) ->
 
     # All confounds with all kinds of connectome at once: the regressions are the same for all, and computed once.
     @jax.jit
-    def scores(some: dict[str, jax.Array]) -> jax.Array:
+    def scores(program: Callable[..., jax.Array], quality: jax.Array, some: dict[str, jax.Array]) -> jax.Array:
         def score(confounds: jax.Array, connectome: jax.Array) -> jax.Array:
             weights = some | {"confounds": confounds, "connectome": connectome}
             return objective(_Outputs(program(weights), quality))
@@ -137,7 +137,8 @@ def choose(alternatives: dict[str, Any], runs: Runs, default: dict[str, str]) ->
     best, lowest = NOTHING, np.inf
     for band, censoring in product(names["filter"], names["censoring"]):
         here = NOTHING | {"filter": band, "censoring": censoring}
-        values = np.asarray(scores({stage: jnp.asarray(corner(here)[stage]) for stage in ("filter", "censoring")}))
+        some = {stage: jnp.asarray(corner(here)[stage]) for stage in ("filter", "censoring")}
+        values = np.asarray(scores(program, quality, some))
         if not np.isfinite(values).all():
             raise ValueError(f"the objective of a pipeline with {here} is not finite")
         if values.min() < lowest:
@@ -256,7 +257,7 @@ def planted(repeats: int, seeds: range = SEEDS) -> list[dict[str, Any]]:
         )
         kept_apart = runs.select(judged)
         expected = _personal(np.arctanh(truth[judged][:, *edges]))
-        program = jax.jit(Workflow(**PLANTED).program(kept_apart))
+        program = Workflow(**PLANTED).program(kept_apart)
         for name, choice in choose(PLANTED, runs.select(chosen_on), default).items():
             connectomes = np.asarray(program(choice.weights))
             told = measures(connectomes, kept_apart.quality, coordinates)
@@ -294,7 +295,7 @@ def real(repeats: int) -> list[dict[str, Any]]:
         coordinates = centres[there][1][kept]
         n_people = judged.n_runs // 2
         pipelines = choose(REAL, chosen_on, default)
-        program = jax.jit(Workflow(**REAL).program(judged))
+        program = Workflow(**REAL).program(judged)
         made = {name: np.asarray(program(choice.weights)) for name, choice in pipelines.items()}
         draws = np.random.default_rng(0).integers(n_people, size=(500, n_people))
         resampled = {name: _resampled(one, judged.quality, coordinates, draws) for name, one in made.items()}

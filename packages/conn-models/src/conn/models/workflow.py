@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from conn.functional import ProbabilitySimplexParameter
 from conn.loss import LossApply, LossArgument, LossScheme, entropy
-from conn.models.workflow_program import connectomes, prepare
+from conn.models.workflow_program import Program, connectomes, prepare
 from conn.models.workflow_stages import Band, Censoring, Kind, Runs, Stages
 
 __all__ = ["Workflow"]
@@ -212,7 +212,7 @@ class Workflow:
         self._refuse_unfitted()
         return self.vertex(**self.pipeline_)
 
-    def program(self, runs: Runs) -> Callable[[Mapping[str, Any]], Array]:
+    def program(self, runs: Runs) -> Program:
         """Return the connectomes of runs as a function of the weights, for optimisations of one's own.
 
         Parameters
@@ -224,7 +224,8 @@ class Workflow:
         -------
         callable
             Takes a vector on the simplex by stage, as an array (those of single alternatives may be left out), gives
-            connectomes (run, region, region). It works under ``jit``, ``grad`` and ``vmap``. A tangent's point of
+            connectomes (run, region, region). It works under ``jit``, ``grad`` and ``vmap``, and is a PyTree that holds
+            the runs: give it to a compiled function as an argument, or they are compiled into it. A tangent's point of
             tangency is the mean of these runs at these weights.
 
         Raises
@@ -232,8 +233,7 @@ class Workflow:
         ValueError
             As `fit`.
         """
-        prepared = prepare(self._stages, runs)
-        return lambda weights: connectomes(self._stages, prepared, weights)[0]
+        return Program(prepare(self._stages, runs), self._stages)
 
     def fit(self, runs: Runs, loss: LossScheme | LossApply | Callable[[LossArgument], Array] | None = None) -> Self:
         """Return the workflow, with the weights that lower a loss.

@@ -40,7 +40,7 @@ from conn.functional import (
 )
 from conn.models.workflow_stages import STAGES, Runs, Stages
 
-__all__ = ["Prepared", "connectomes", "prepare"]
+__all__ = ["Prepared", "Program", "connectomes", "prepare"]
 
 
 class Prepared(eqx.Module):
@@ -89,7 +89,7 @@ def prepare(stages: Stages, runs: Runs) -> Prepared:
         ]
         # Where no frame is censored at all nothing is filled, and the program is shorter.
         some_censored = not all(censored[place].all() for place in places)
-        of_series, of_confounds = _cleaned(stages, runs.repetition_time, *stacked, some_censored)
+        of_series, of_confounds = _cleaned(stages, runs.repetition_time, *stacked, some_censored=some_censored)
         padding = [(0, longest - length)]
         for row, place in enumerate(places):
             parts[place] = tuple(
@@ -150,6 +150,32 @@ def connectomes(
         reference = spd_mean(covariances)
     share = shares["connectome"][kinds.index("tangent")]
     return found + share * tangent_project(covariances, reference), reference
+
+
+class Program(eqx.Module):
+    """Connectomes of given runs as a function of the weights, see `Workflow.program`."""
+
+    prepared: Prepared
+    stages: Stages = eqx.field(static=True)
+
+    def __call__(self, weights: Mapping[str, Any]) -> Float[Array, "run region region"]:
+        """Return the connectomes at these weights.
+
+        Parameters
+        ----------
+        weights : mapping of str to array
+            One vector on the simplex a stage; a stage of one alternative may be left out.
+
+        Returns
+        -------
+        array, shape (run, region, region)
+
+        Raises
+        ------
+        ValueError
+            If weights are missing, of another length, or of no stage.
+        """
+        return connectomes(self.stages, self.prepared, weights)[0]
 
 
 def _masks(stages: Stages, runs: Runs) -> list[np.ndarray]:
@@ -216,6 +242,7 @@ def _cleaned(
     time_series: Float[Array, "run row frame"],
     regressors: Float[Array, "run confound frame"],
     masks: Float[Array, "run censoring frame"],
+    *,
     some_censored: bool,
 ) -> tuple[Array, Array]:
     """Return runs of one length and their confounds, censored, filled, detrended and filtered in every way."""
