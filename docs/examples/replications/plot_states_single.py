@@ -192,7 +192,7 @@ if __name__ == "__main__":
     axis.set_xlabel("frame")
     above.colorbar(image, ax=above.axes, label="weight")
     grid = below.subplots(2, N_STATES, sharex=True, sharey=True)
-    planted = np.asarray(triangle_to_matrix(data.connectomes, diagonal=1.0))
+    planted = np.asarray(triangle_to_matrix(data.connectomes, fill=1.0))
     for row, matrices, name in zip(
         grid, (np.asarray(of_states(found["weights"][order], data)), planted), ("learned", "planted"), strict=True
     ):
