@@ -113,6 +113,18 @@ def test_people_who_are_fitted_side_by_side_have_nothing_to_do_with_one_another(
     np.testing.assert_allclose(again, found[-1], atol=1e-5)
 
 
+def test_a_network_that_follows_its_input_at_once_gives_the_regressor_of_nilearn(suite):
+    study = people([209, 191, 191], n_trials=10)
+    fits = suite.every_fit(study.take([0]))
+    start = suite.initial(fits)
+    start.time_constant[:] = 0.05
+    start.readout[..., 0] = 1.0
+    found = importlib.import_module("_pain_drm").predict(fits, start)[0, ..., 0]
+    for run in range(3):
+        agreement = np.corrcoef(study.basis[run].T @ found[run], study.basis[run].T @ study.canonical[0, run, :, 0])
+        assert agreement[0, 1] > 0.999
+
+
 def test_measures_are_those_of_the_series(suite, study):
     rng = np.random.default_rng(2)
     inside = (np.abs(study.basis).sum(2) > 0)[..., None]
