@@ -27,6 +27,7 @@ PAGES = {
         "spd",
         "geometry",
     ),
+    DOCS / "loss" / "benchmarks.md": ("tutorial",),
     DOCS / "data" / "benchmarks.md": ("data", "simulators"),
 }
 """The pages that show results, and the suites that each one shows."""
