@@ -33,7 +33,7 @@ BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"
 N_SUBJECTS, N_SESSIONS, N_REGIONS = 40, 2, 30
 SUBJECTS, SESSIONS = np.repeat(np.arange(N_SUBJECTS), N_SESSIONS), np.tile([1, 2], N_SUBJECTS)
 CRITERIA = {"share of people found": ">= 0.9"}
-BASELINE = "regional means and variances"
+CRITERION = "; ".join(f"{measure} {asked}" for measure, asked in CRITERIA.items())
 
 # %%
 # What is planted, and how people are found
@@ -81,6 +81,8 @@ def experiment(seed: int, *, short: bool = False) -> dict:
         "share of people found": found[0.75].accuracy,
         "share of people found, baseline": simple,
         "p_without_persons": chance.p_value,
+        "score": found[0.75].accuracy,
+        "baseline": simple,
         "passed": found[0.75].pairs["accuracy"].min() >= 0.9
         and chance.p_value > 0.001
         and brief[0.75].accuracy < found[0.75].accuracy

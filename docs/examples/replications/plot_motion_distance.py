@@ -33,7 +33,7 @@ from conn.functional import censoring_mask, corr
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"
 N_SCANS, N_REGIONS, N_FRAMES = 80, 60, 240
 CRITERIA = {"QC-FC against distance, censored": "half of the way to the clean value"}
-BASELINE = "frames left out at random"
+CRITERION = "; ".join(f"{measure} {asked}" for measure, asked in CRITERIA.items())
 
 # %%
 # What is planted
@@ -101,6 +101,8 @@ def experiment(seed: int, *, short: bool = False) -> dict:
         "distance_correlation": slope,
         measure: slope["censored"],
         f"{measure}, baseline": slope["censored at random"],
+        "score": slope["censored"],
+        "baseline": slope["censored at random"],
         "passed": slope["moved"] <= -0.3
         and abs(slope["clean"]) <= 0.15
         and abs(slope["censored"] - slope["clean"]) <= 0.5 * abs(slope["moved"] - slope["clean"]),

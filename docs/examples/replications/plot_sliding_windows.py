@@ -40,7 +40,7 @@ CRITERIA = {
     "p of switching": "<= 0.01",
     "p of stationary": "> 0.01",
 }
-BASELINE = "normal theory of independent frames"
+CRITERION = "; ".join(f"{measure} {asked}" for measure, asked in CRITERIA.items())
 
 # %%
 # What is planted
@@ -116,6 +116,8 @@ def experiment(seed: int, *, short: bool = False) -> dict:
         **{f"p of {name}": value for name, value in p.items()},
         **{f"p of {name}, baseline": value for name, value in naive.items()},
         "inflation": inflation,
+        "score": p["switching"],
+        "baseline": naive["stationary"],
         "passed": inflation > 1.5 and p["stationary"] > 0.01 and p["switching"] <= 0.01,
     }
 
