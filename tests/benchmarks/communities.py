@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from difficulty import louvain_index
@@ -51,6 +52,9 @@ def in_planted_order(labels: np.ndarray, planted: np.ndarray) -> np.ndarray:
     return linear_sum_assignment(shared, maximize=True)[1]
 
 
+_GATE = jax.jit(gate_posterior)
+
+
 class Oracle:
     """What true parameters give: activity of all communities, and the community of each region given all others."""
 
@@ -70,7 +74,7 @@ class Oracle:
         signal = np.einsum("kl,slt->skt", spread, seen)
         off = np.diag(spread)[:, None]
         odds = 0.5 * (signal**2 / off - signal**2 / (1 + off) + np.log(off / (1 + off)))
-        posterior, _, _ = gate_posterior(jnp.asarray(BAND_SHARE * odds), self.switch)
+        posterior, _, _ = _GATE(jnp.asarray(BAND_SHARE * odds), self.switch)
         return np.asarray(posterior), signal, off
 
     def correlation(self) -> float:

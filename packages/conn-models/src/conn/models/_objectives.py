@@ -1,6 +1,5 @@
 """What a community model may maximise: each objective begins, steps, names its affiliation and scores scans."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
@@ -81,7 +80,6 @@ class LikelihoodObjective:
 
     def __init__(self, scans: Scans, n_communities: int, seed: int) -> None:
         self.scans, self.n_communities, self.seed = scans, n_communities, seed
-        self._step = jax.jit(functools.partial(learned_step, stride=scans.stride, fixed=None))
 
     def initial(self, restart: int) -> SwitchingParameters:
         start = factor_start(self.scans.small, self.n_communities, restart_rng(self.seed, restart))
@@ -89,9 +87,8 @@ class LikelihoodObjective:
 
     def step(self, state: SwitchingParameters) -> tuple[SwitchingParameters, dict[str, Array]]:
         scans = self.scans
-        learned, level = self._step(
-            state, scans.standardised, scans.valid, jnp.asarray(scans.share, scans.series.dtype)
-        )
+        share = jnp.asarray(scans.share, scans.series.dtype)
+        learned, level = _learned(state, scans.standardised, scans.valid, share, scans.stride, None)
         return learned, {"Total": -level}
 
     def affiliation(self, state: SwitchingParameters) -> NDArray[np.floating]:
@@ -106,7 +103,7 @@ class LikelihoodObjective:
     def score(self, affiliation: Array, switching: SwitchingParameters | None, scans: Scans) -> float:
         if switching is None:
             raise TypeError("the likelihood is that of switching parameters")
-        return float(scored(switching, scans.standardised, scans.valid, self.scans.stride))
+        return float(_scored(switching, scans.standardised, scans.valid, self.scans.stride))
 
 
 class LinearObjective:
@@ -241,12 +238,11 @@ def restart_rng(seed: int, restart: int) -> np.random.Generator | None:
 def switching_of(affiliation: NDArray[np.floating], scans: Scans) -> SwitchingParameters:
     """Return when given communities are on, learned with the affiliation held."""
     fixed = jnp.asarray(affiliation, scans.series.dtype)
-    step = jax.jit(functools.partial(learned_step, stride=scans.stride))
     parameters = starting_parameters(0.5 * affiliation, scans.standardised)
     parameters = parameters._replace(probability=fixed)
     share = jnp.asarray(scans.share, scans.series.dtype)
     for _ in range(SWITCHING_STEPS):
-        parameters, _ = step(parameters, scans.standardised, scans.valid, share, fixed=fixed)
+        parameters, _ = _learned(parameters, scans.standardised, scans.valid, share, scans.stride, fixed)
     return parameters
 
 
@@ -256,6 +252,8 @@ def decoded_scans(switching: SwitchingParameters, learned: Scans, scans: Scans) 
     return np.asarray(_decoded(switching, scans.standardised, scans.valid, share, learned.stride))
 
 
+_learned: Callable[..., tuple[SwitchingParameters, Array]] = jax.jit(learned_step, static_argnums=4)
+_scored: Callable[..., Array] = jax.jit(scored, static_argnums=3)
 _decoded: Callable[..., Array] = jax.jit(decoded, static_argnums=4)
 
 

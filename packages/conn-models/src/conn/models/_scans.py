@@ -13,6 +13,7 @@ from conn.functional import correlation_operator, to_dense
 from conn.models._switching import independent_share, standardised_scans
 
 _FEWEST_FRAMES = 8
+_standardised = jax.jit(standardised_scans)
 
 
 class Scans:
@@ -20,7 +21,7 @@ class Scans:
 
     def __init__(self, series: Array, valid: Array) -> None:
         self.series, self.valid = series, valid
-        self.standardised = standardised_scans(series, valid)
+        self.standardised = _standardised(series, valid)
         self.share = independent_share(self.standardised, valid)
         self.stride = max(1, round(1 / self.share))
 

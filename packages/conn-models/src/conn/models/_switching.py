@@ -63,8 +63,13 @@ def standardised_scans(series: Float[Array, "scan region frame"], valid: Bool[Ar
 def independent_share(scans: Float[Array, "scan region frame"], valid: Bool[Array, "scan frame"]) -> float:
     """Return how many independent frames a frame is worth, over all scans."""
     counted = np.asarray(valid).sum(-1)
-    worth = jax.lax.map(lambda scan: pooled_degrees_of_freedom(scan[0], mask=scan[1]), (scans, valid))
+    worth = _worth(scans, valid)
     return float(np.clip(np.asarray(worth, float).sum() / max(counted.sum(), 1), 1e-3, 1))
+
+
+@jax.jit
+def _worth(scans: Array, valid: Array) -> Array:
+    return jax.lax.map(lambda scan: pooled_degrees_of_freedom(scan[0], mask=scan[1]), (scans, valid))
 
 
 def gate_posterior(
