@@ -184,3 +184,46 @@ def test_simulated_people_have_the_share_of_signal_that_was_asked_for(suite, stu
     assert share[..., 2:].mean() == pytest.approx(recovery.SHARES["other"], rel=0.3)
     quiet, signal = recovery.simulate(study, recovery.plant(study, 1), 2, noise=0.0)
     np.testing.assert_allclose(quiet.measured, signal)
+
+
+def test_a_study_gets_the_arguments_that_are_its_own(suite, monkeypatch, capsys):
+    bench = importlib.import_module("run")
+    # It would confine the whole of this process to one core.
+    monkeypatch.setattr(bench, "_restrict", lambda cores: None)
+    given = []
+    monkeypatch.setattr(suite, "main", lambda arguments: given.append(arguments) or 0)
+    monkeypatch.setattr("sys.argv", ["run.py", "drm-pain", "--quick", "--subjects", "sub-02", "sub-03"])
+    assert bench.main() == 0
+    assert given == [["--quick", "--subjects", "sub-02", "sub-03"]]
+    monkeypatch.setattr("sys.argv", ["run.py", "difficulty", "--quick"])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "difficulty takes no arguments ['--quick']" in capsys.readouterr().err
+
+
+def test_what_is_asked_of_the_study_must_make_sense(suite, study, monkeypatch, capsys):
+    monkeypatch.setattr(suite, "load_study", lambda: study)
+    for arguments, said in (
+        (["--subjects", "sub-99"], "no person ['sub-99'] with three runs; there are ['sub-01', 'sub-02']"),
+        (["--subjects", "sub-01"], "the average of the others takes two people"),
+    ):
+        with pytest.raises(SystemExit):
+            suite.main(arguments)
+        assert said in capsys.readouterr().err
+
+
+def test_the_page_holds_the_marks_between_which_results_are_written(suite, monkeypatch, tmp_path):
+    page = tmp_path / "pain-task.md"
+    page.write_text(suite.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(suite, "PAGE", page)
+    for name in ("results", "recovery"):
+        suite.write_between(name, f"| {name} |\n")
+    text = page.read_text(encoding="utf-8")
+    assert "| results |" in text
+    assert "| recovery |" in text
+    assert "canonical GLM | own runs" not in text
+    assert text.startswith("# From heat to BOLD")
+    page.write_text("no marks", encoding="utf-8")
+    with pytest.raises(ValueError, match="must hold the marks"):
+        suite.write_between("results", "")
+    assert list(tmp_path.iterdir()) == [page]

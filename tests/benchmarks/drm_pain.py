@@ -1,7 +1,7 @@
 """Heat pain: does a DRM trained on two runs predict the third better than linear models do?
 
 The protocol, which was fixed before the first fit, and the results are in docs/drm/pain-task.md. The data are found
-through the environment variable ``CONN_DATA_DIR``. On one core the whole takes about a quarter of an hour.
+through the environment variable ``CONN_DATA_DIR``. The whole takes about six minutes of one core.
 """
 
 import argparse
