@@ -248,7 +248,8 @@ def read_probe_rows(path: Path, n_samples: int, probes: "pd.Index") -> NDArray[n
     values = np.empty((len(probes), n_samples), dtype=np.float32)
     found = np.zeros(len(probes), dtype=bool)
     kinds: dict[Any, Any] = {0: np.int64, **dict.fromkeys(range(1, n_samples + 1), np.float32)}
-    with _explained(path, n_samples), path.open("rb") as stream:
+    # What is too large for its column becomes infinite, and is refused below.
+    with _explained(path, n_samples), np.errstate(invalid="ignore", over="ignore"), path.open("rb") as stream:
         for piece in pd.read_csv(
             stream,
             header=None,
@@ -297,7 +298,7 @@ def _explained(path: Path, n_samples: int) -> Iterator[None]:
         raise
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
-    except (ValueError, OverflowError, pd.errors.ParserError) as error:
+    except (ValueError, TypeError, OverflowError, pd.errors.ParserError) as error:
         with path.open("rb") as stream:
             for line, raw in enumerate(stream, start=1):
                 if problem := _problem(raw, n_samples):

@@ -2,6 +2,7 @@
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -75,7 +76,8 @@ def parse_npy(raw: bytes, path: str | Path) -> NDArray[Any]:
         shape, _, dtype = read_header(stream)
     except DataError:
         raise
-    except (*_UNREADABLE, SyntaxError, TypeError) as error:
+    # NumPy reads the header with Python's own parser, and tells of what that stumbles over.
+    except (*_UNREADABLE, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if dtype.hasobject:
         raise DataError(f"{path} holds Python objects, which are not read")

@@ -237,7 +237,11 @@ def load_confounds(path: str | Path, confounds: str) -> "pd.DataFrame":
     path = Path(path)
     if confounds not in CONFOUND_STRATEGIES:
         metadata = _read_json(sidecar_path(path))
-        return confound_columns(read_timeseries(path), confounds, metadata=metadata or None)
+        table = read_timeseries(path)
+        try:
+            return confound_columns(table, confounds, metadata=metadata or None)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
     try:
         from nilearn.interfaces import fmriprep
     except ModuleNotFoundError as error:
@@ -249,9 +253,11 @@ def load_confounds(path: str | Path, confounds: str) -> "pd.DataFrame":
     name = re.sub(r"_desc-confounds_(?:timeseries|regressors)\.tsv$", "_desc-preproc_bold.nii.gz", path.name)
     if name == path.name:
         raise DataError(f"{path} is not named ..._desc-confounds_timeseries.tsv")
+    # nilearn trusts the table; what it is not made for shows in many ways.
+    read_timeseries(path)
     try:
         table, _ = fmriprep.load_confounds(str(path.with_name(name)), **CONFOUND_STRATEGIES[confounds])
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, LookupError, TypeError, OSError) as error:
         raise DataError(f"{path}: {' '.join(str(error).split())}") from error
     if table is None or isinstance(table, list):
         raise DataError(f"{path}: confounds {confounds!r} select no column")

@@ -5,6 +5,7 @@ import functools
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,7 @@ from conn.data.errors import DataError
 __all__ = ["Registry", "RunFiles", "load_registry", "select_runs"]
 
 # The pattern is also what keeps a registry from naming a path outside its folder.
+_LARGEST_BYTES = 64 * 1024**2
 _PATH = re.compile(
     r"data/(?:ts|motion)/sub-(?P<subject>[A-Za-z0-9]+)_ses-func(?P<session>[0-9]{1,4})"
     r"_task-(?P<task>[A-Za-z0-9]+)_run-(?P<run>[0-9]{1,4})_(?P<suffix>schaefer400_ts|relRMS)\.1D"
@@ -83,10 +85,16 @@ def _built_in() -> Registry:
 
 def _unpacked(raw: bytes, name: str) -> Registry:
     try:
-        text = (gzip.decompress(raw) if name.endswith(".gz") else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        if name.endswith(".gz"):
+            with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
+                raw = stream.read(_LARGEST_BYTES + 1)
+            if len(raw) > _LARGEST_BYTES:
+                raise DataError(f"registry {name} unpacks to more than {_LARGEST_BYTES} bytes")
+        return _parse(raw.decode("utf-8"), name)
+    except DataError:
+        raise
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"registry {name}: not a CSV file ({error})") from error
-    return _parse(text, name)
 
 
 def _parse(text: str, name: str) -> Registry:

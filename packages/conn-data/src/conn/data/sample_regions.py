@@ -1,7 +1,6 @@
 """The region that a tissue sample lies in, and the samples nearest to a region that has none."""
 
 import functools
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from conn.data.allen_donors import STRUCTURES
 from conn.data.errors import DataError
 from conn.data.labels import named, repeated
 from conn.data.region_tables import numbers_of_rows, read_region_table, read_rows
-from conn.data.volumes import labels_of_volume
+from conn.data.volumes import labels_of_volume, open_volume, values_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +26,6 @@ _WORDS = {word: (word,) for word in STRUCTURES} | {
 }
 
 
-# A header that says more is damaged: half a millimetre takes 0.1 GB as whole numbers of two bytes.
-_LARGEST = 2e9
 # A sample at the very place would have an infinite weight (millimetres).
 _AT_LEAST = 1e-6
 
@@ -232,7 +229,8 @@ def region_space(atlas: "str | Path | pd.DataFrame | None", regions: "str | Path
     places = points[["x", "y", "z"]].to_numpy(dtype=np.float64)
     if not np.isfinite(places).all():
         row = int((~np.isfinite(places)).any(axis=1).argmax())
-        raise DataError(f"{points['label'].iloc[row]} has a coordinate that is not finite")
+        where = f"{atlas}: " if isinstance(atlas, (str, Path)) else ""
+        raise DataError(f"{where}{points['label'].iloc[row]} has a coordinate that is not finite")
     if table is None:
         table = pd.DataFrame({"label": list(dict.fromkeys(points["label"]))})
     owner = pd.Index(table["label"]).get_indexer(pd.Index(points["label"]))
@@ -242,21 +240,10 @@ def region_space(atlas: "str | Path | pd.DataFrame | None", regions: "str | Path
 
 
 def _of_volume(path: Path, table: "pd.DataFrame | None") -> RegionSpace:
-    import nibabel as nib
     import pandas as pd
-    from nibabel.filebasedimages import ImageFileError
 
-    try:
-        image = nib.load(path)
-        n_bytes = math.prod(image.shape) * image.get_data_dtype().itemsize  # pyright: ignore[reportAttributeAccessIssue]
-        if n_bytes > _LARGEST:
-            raise OverflowError(f"its header says {n_bytes / 1e9:.1f} GB, more than a parcellation has")
-        data = np.asarray(image.dataobj)  # pyright: ignore[reportAttributeAccessIssue]
-        affine = np.asarray(image.affine, dtype=np.float64)  # pyright: ignore[reportAttributeAccessIssue]
-    except (ImageFileError, OSError, EOFError, ValueError, TypeError, MemoryError, OverflowError) as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if data.ndim != 3 or data.dtype.kind not in "fiu":
-        raise DataError(f"{path} has shape {data.shape} of {data.dtype}, expected numbers in three dimensions")
+    image = open_volume(path, 3)
+    data, affine = values_of(image, path), np.asarray(image.affine, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         whole = np.isfinite(data).all() and (data == np.rint(data)).all() and np.abs(data).max(initial=0) < 2**53
     if not whole:
@@ -296,4 +283,6 @@ def _read_points(path: Path) -> "pd.DataFrame":
     columns = [header.index(axis) for axis in "xyz"]
     values = numbers_of_rows([[row[column] for column in columns] for row in rows[1:]], path, first_line=2)
     labels = [row[header.index("label")].strip() for row in rows[1:]]
+    if "" in labels:
+        raise DataError(f"{path}, line {labels.index('') + 2}: a point has no label")
     return pd.DataFrame({"label": labels, **dict(zip("xyz", values.T, strict=True))})

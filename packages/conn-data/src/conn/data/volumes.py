@@ -1,11 +1,15 @@
 """Mean series of the regions of a volume, through nilearn."""
 
 import json
+import math
 import re
 import warnings
+import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conn.data.checks import probability
 from conn.data.cifti import RegionSeries
@@ -13,7 +17,13 @@ from conn.data.derivatives import sidecar_path
 from conn.data.errors import DataError
 from conn.data.region_tables import read_rows
 
-__all__ = ["labels_of_volume", "parcellate_volume"]
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+
+__all__ = ["labels_of_volume", "open_volume", "parcellate_volume", "values_of"]
+
+# Deflate packs a byte into no fewer than 1/1032: a header that says more than this of its file is damaged.
+_MOST_PACKED = 1032
 
 
 def parcellate_volume(path: str | Path, atlas: str | Path, *, minimum_coverage: float = 0.5) -> RegionSeries:
@@ -48,19 +58,18 @@ def parcellate_volume(path: str | Path, atlas: str | Path, *, minimum_coverage: 
         from nilearn.maskers import NiftiLabelsMasker
     except ModuleNotFoundError as error:
         raise DataError('volumes need nilearn; `pip install "conn-data[volumes]"` brings it') from error
-    from nibabel.filebasedimages import ImageFileError
 
+    run, numbered = open_volume(path, 4), open_volume(atlas, 3)
+    if not (values_of(numbered, atlas) >= 0).all():
+        raise DataError(f"{atlas} has numbers below 0, or none")
     try:
-        run = image.load_img(str(path))
-        if len(run.shape) != 4:
-            raise DataError(f"{path} has shape {run.shape}, expected four dimensions")
-        data = np.asarray(run.dataobj, dtype=np.float32)
+        data = values_of(run, path)
         signal = ((data != 0) & np.isfinite(data)).any(axis=3)
         with warnings.catch_warnings():
             # nilearn tells of its own future defaults.
             warnings.simplefilter("ignore", FutureWarning)
             labels = image.resample_to_img(
-                str(atlas), image.index_img(run, 0), interpolation="nearest", copy_header=True, force_resample=True
+                numbered, image.index_img(run, 0), interpolation="nearest", copy_header=True, force_resample=True
             )
         numbers = np.asarray(labels.dataobj).round().astype(np.int64).reshape(signal.shape)
         used = [int(number) for number in np.unique(numbers) if number]
@@ -76,7 +85,9 @@ def parcellate_volume(path: str | Path, atlas: str | Path, *, minimum_coverage: 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of labels that the mask removes: coverage tells
             found = masker.fit_transform(run)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except DataError:
+        raise
+    except (OSError, EOFError, ValueError, ArithmeticError) as error:
         raise DataError(f"{path}, {atlas}: {' '.join(str(error).split())}") from error
     sizes = np.bincount(numbers.ravel())[used]
     present = np.bincount(numbers[signal], minlength=used[-1] + 1)[used]
@@ -90,6 +101,60 @@ def parcellate_volume(path: str | Path, atlas: str | Path, *, minimum_coverage: 
         coverage=coverage,
         repetition_time=_seconds(path, run),
     )
+
+
+def open_volume(path: Path, n_dimensions: int) -> "Nifti1Image":
+    """Return an image of numbers whose header fits its file; the numbers themselves are not read yet.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, has another number of dimensions, or its header says more than the file can hold.
+    """
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.nifti1 import Nifti1Image
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        image = nibabel.load(path)
+        size = path.stat().st_size
+    except (
+        ImageFileError,
+        HeaderDataError,
+        OSError,
+        EOFError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        zlib.error,
+    ) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(image, Nifti1Image):
+        raise DataError(f"{path} is no NIfTI image")
+    dtype = np.dtype(image.get_data_dtype())
+    if len(image.shape) != n_dimensions or dtype.kind not in "fiu":
+        dimensions = {3: "three", 4: "four"}[n_dimensions]
+        raise DataError(f"{path} has shape {image.shape} of {dtype}, expected numbers in {dimensions} dimensions")
+    promised = math.prod(image.shape) * dtype.itemsize
+    if promised > _MOST_PACKED * size:
+        raise DataError(f"{path} has {size} bytes, too few for the {promised} that its header says")
+    return image
+
+
+def values_of(image: "Nifti1Image", path: Path) -> NDArray[Any]:
+    """Return the numbers of an image, float32 if they are not whole.
+
+    Raises
+    ------
+    DataError
+        If the file is cut off or damaged.
+    """
+    try:
+        data = np.asarray(image.dataobj)
+    except (OSError, EOFError, ValueError, ArithmeticError, MemoryError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    return data.astype(np.float32) if data.dtype.kind == "f" and data.ndim == 4 else data
 
 
 def labels_of_volume(atlas: Path, used: list[int]) -> tuple[str, ...]:
