@@ -142,13 +142,20 @@ def fit_whole(seed: int) -> dict[str, np.ndarray]:
 
 
 def fit_short(seed: int, *, diagonal: bool = True) -> dict[str, np.ndarray]:
-    """Return the course of a fit in which the correlations are not weighted by the dynamics.
+    """Return the course of a fit in which the correlations are not weighted by the dynamics."""
+    losses, affiliations = unweighted(set_up(seed), EPOCHS, diagonal=diagonal)
+    told = {"losses": losses, "affiliations": affiliations}
+    _replace(_record("short" if diagonal else "short-original", seed), lambda path: np.savez(path, **told))
+    return told
+
+
+def unweighted(names: dict[str, Any], n_epochs: int, *, diagonal: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return the objective at every epoch and the affiliations after every 25th, with unweighted correlations.
 
     Without the diagonal, pairs of a region with itself are left out of the modularity, as the original does.
     """
     from conn.functional import corr, modularity_matrix
 
-    names = set_up(seed)
     matrix = modularity_matrix(corr(names["time_series"]), gamma=names["gamma"], normalise_modularity=True).mean(0)
     apart = jnp.where(jnp.eye(len(matrix), dtype=bool), 0.0, matrix)
     parameter, optim = names["model"].affiliation, names["optim"]
@@ -174,13 +181,11 @@ def fit_short(seed: int, *, diagonal: bool = True) -> dict[str, np.ndarray]:
 
     state = optim.init(eqx.filter(parameter, eqx.is_inexact_array))
     losses, affiliations = [], []
-    for _ in range(EPOCHS // EVERY):
+    for _ in range(n_epochs // EVERY):
         parameter, state, found = epochs(parameter, state)
         losses += np.asarray(found).tolist()
         affiliations.append(np.asarray(parameter))
-    told = {"losses": np.array(losses), "affiliations": np.array(affiliations)}
-    _replace(_record("short" if diagonal else "short-original", seed), lambda path: np.savez(path, **told))
-    return told
+    return np.array(losses), np.array(affiliations)
 
 
 def _record(name: str, seed: int) -> Path:
