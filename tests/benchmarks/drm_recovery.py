@@ -36,7 +36,7 @@ PAGE = HERE.parents[1] / "docs" / "drm" / "recovery.md"
 STORE = HERE.parents[1] / "build" / "benchmarks" / "drm_recovery_tables.json"
 BEGIN, END = "<!-- results, written by `hatch run bench drm-recovery` -->", "<!-- end of results -->"
 N_SEEDS, N_AREAS, N_EDGES = 10, 4, 5
-TICK, N_TICKS, N_RUNS = 500.0, 600, 2
+TICK, N_TICKS, N_RUNS = 500.0, 300, 4
 
 
 def _planted() -> np.ndarray:
@@ -92,7 +92,7 @@ def _auroc(scores: np.ndarray, present: np.ndarray) -> float:
     return float(((difference > 0) + 0.5 * (difference == 0)).mean())
 
 
-def coupling(*, own: bool, bold: bool, decibel: float, missing: float = 0.0, epochs: int = 150) -> dict[str, str]:
+def coupling(*, own: bool, bold: bool, decibel: float, missing: float = 0.0, epochs: int = 100) -> dict[str, str]:
     """Return a row of the table of coupling."""
     truth = _planted()
     generator = torch.Generator().manual_seed(0)
@@ -107,7 +107,7 @@ def coupling(*, own: bool, bold: bool, decibel: float, missing: float = 0.0, epo
     data = DRMIterator(TICK, stimulus, ticks, noisy[::step].numpy(), ticks[::step])
     start = 0.1 * (2 * torch.rand(truth.shape, generator=generator).numpy() - 1)
     net = _net(start, 0.5, own=own, bold=bold)
-    DRM(net, learning_rate=0.05).estimate(data, n_epochs=epochs)
+    DRM(net, learning_rate=0.02).estimate(data, n_epochs=epochs)
     found = _coupling_of(net)
     measured = noisy[::step].numpy().reshape(-1, N_RUNS, N_SEEDS, N_AREAS)
     seen = stimulus[::step].numpy()
@@ -121,12 +121,13 @@ def coupling(*, own: bool, bold: bool, decibel: float, missing: float = 0.0, epo
         regressions.append(_auroc(_autoregression(series, seen), present))
         rows = series.reshape(-1, N_AREAS)
         rows = rows[~np.isnan(rows).any(1)]
-        correlations.append(_auroc(np.corrcoef(rows.T), present))
+        with np.errstate(invalid="ignore"):
+            # A population that nothing reaches is constant: it correlates with nobody.
+            correlations.append(_auroc(np.nan_to_num(np.corrcoef(rows.T)), present))
     return {
         "stimulus": "each its own" if own else "to the first only",
         "measured": "BOLD, 1 s" if bold else "populations, 0.5 s",
         "noise": f"{decibel:g} dB",
-        **({"missing": f"{missing:.0%}"} if missing else {}),
         "AUROC, DRM": _spread(areas),
         "AUROC, autoregression": _spread(regressions),
         "AUROC, correlation": _spread(correlations),
@@ -285,19 +286,19 @@ def _peak_times(readout: BOLDReadout | BasisReadout) -> np.ndarray:
 
 
 TABLES = {
+    "Haemodynamic response": responses,
     "Coupling": lambda: [
         coupling(own=own, bold=bold, decibel=decibel)
         for own in (True, False)
         for bold in (False, True)
         for decibel in (10.0, 0.0)
     ],
-    "Delays": delays,
-    "Velocity": velocities,
-    "Haemodynamic response": responses,
     "Missing data": lambda: [
         {"missing": f"{missing:.0%}", **coupling(own=True, bold=False, decibel=10.0, missing=missing)}
         for missing in (0.0, 0.3, 0.7)
     ],
+    "Delays": delays,
+    "Velocity": velocities,
 }
 
 
