@@ -52,8 +52,8 @@ class Data(NamedTuple):
     maps: np.ndarray
 
 
-def simulate(seed: int, *, side: int = 25, n_frames: int = 100) -> Data:
-    """Return the series of the vertices, their coordinates (in vertices), and the maps of the parcels."""
+def simulate(seed: int, *, side: int = 25, n_frames: int = 100, noise: float = 1.0) -> Data:
+    """Return the series of the vertices, their coordinates (on a square of side 25), and the maps of the parcels."""
     rng = np.random.default_rng(seed)
     vertices = np.stack(np.indices((side, side)), axis=-1).reshape(-1, 2)
     centres = (np.stack(np.indices((3, 3)), axis=-1).reshape(-1, 2) + 0.5) * side / 3
@@ -61,9 +61,9 @@ def simulate(seed: int, *, side: int = 25, n_frames: int = 100) -> Data:
     closeness = -((vertices[None] - centres[:, None]) ** 2).sum(-1) / (3 * side / 25) ** 2 / 2
     maps = np.exp(closeness - closeness.max(0))
     maps /= maps.sum(0)
-    series = maps.T @ rng.normal(size=(N_PARCELS, n_frames)) + rng.normal(size=(side**2, n_frames))
+    series = maps.T @ rng.normal(size=(N_PARCELS, n_frames)) + noise * rng.normal(size=(side**2, n_frames))
     series -= series.mean(1, keepdims=True)
-    coordinates = np.pad(vertices, ((0, 0), (0, 1))).astype(np.float32)
+    coordinates = np.pad(vertices * 25 / side, ((0, 0), (0, 1))).astype(np.float32)
     return Data(series.astype(np.float32), coordinates, maps)
 
 
@@ -130,8 +130,8 @@ def score(maps: np.ndarray, data: Data) -> float:
 
 
 def experiment(seed: int, *, short: bool = False) -> dict:
-    """Return what comes of one seed; the short form has a map of 15 x 15 vertices."""
-    data = simulate(seed, side=15) if short else simulate(seed)
+    """Return what comes of one seed; the short form has a map of 15 x 15 vertices with less noise."""
+    data = simulate(seed, side=15, noise=0.5) if short else simulate(seed)
     shares, history = fit(jnp.asarray(data.series), jnp.asarray(data.coordinates), jax.random.key(seed))
     ours = score(np.asarray(shares), data)
     return {
