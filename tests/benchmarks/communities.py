@@ -164,7 +164,7 @@ def one_seed(n_regions: int, mean_dwell: float, seed: int, widths: dict[str, int
     scans = Scans(jnp.asarray(made.time_series), jnp.ones((len(planted), planted.shape[-1]), bool))
     start = factor_start(scans.small, N_COMMUNITIES, None)
     results["ARI, positive factors"] = adjusted_rand_score(made.communities, start.argmax(1))
-    for objective in ("likelihood", "constant_potts", "correlation"):
+    for objective in ("likelihood", "constant_potts"):
         model = fitted(made, objective)
         order = in_planted_order(model.labels_, made.communities)
         results[f"ARI, ours: {objective}"] = adjusted_rand_score(made.communities, model.labels_)
@@ -172,12 +172,19 @@ def one_seed(n_regions: int, mean_dwell: float, seed: int, widths: dict[str, int
         if objective == "likelihood":
             for name, measure in SIMPLER.items():
                 results[f"r, {name}"] = mean_correlation(measure(made, model.labels_, widths[name])[:, order], planted)
-    results["r, co-activation patterns"] = by_states(made, CoactivationPatterns(N_COMMUNITIES, n_restarts=3))
-    results["r, LEiDA"] = by_states(made, LEiDA(N_COMMUNITIES, n_restarts=3))
-    chain = GaussianHMM(N_COMMUNITIES, n_dimensions=12, covariance="full", zero_mean=True, n_iterations=30)
-    results["r, Gaussian HMM"] = by_states(made, chain)
     results["r, ours over oracle"] = results["r, ours: likelihood"] / results["r, oracle"]
     return {name: float(value) for name, value in results.items()}
+
+
+def states_of_one_seed(n_regions: int, mean_dwell: float, seed: int) -> dict[str, float]:
+    """Return r of the whole brain's states in one simulation."""
+    made = simulate_communities(n_regions=n_regions, mean_dwell=mean_dwell, snr=RATIOS[n_regions], rng=seed)
+    models = {
+        "co-activation patterns": CoactivationPatterns(N_COMMUNITIES, n_restarts=3),
+        "LEiDA": LEiDA(N_COMMUNITIES, n_restarts=3),
+        "Gaussian HMM": GaussianHMM(N_COMMUNITIES, n_dimensions=12, covariance="full", zero_mean=True, n_iterations=30),
+    }
+    return {f"r, {name}": by_states(made, model) for name, model in models.items()}
 
 
 SIMPLER: dict[str, Callable[[CommunitySimulation, np.ndarray, int], np.ndarray]] = {
@@ -207,9 +214,18 @@ def setting(repeats: int, *, n_regions: int, mean_dwell: float) -> list[dict[str
     """Return all measures of one size and dwell; the seeds are fixed, whatever the repeats."""
     widths = chosen_widths(n_regions, mean_dwell)
     print(f"{n_regions} regions, dwell {mean_dwell:g}: widths {widths}", flush=True)
+    return _over_seeds(n_regions, mean_dwell, partial(one_seed, n_regions, mean_dwell, widths=widths))
+
+
+def states(repeats: int, *, n_regions: int, mean_dwell: float) -> list[dict[str, Any]]:
+    """Return what states of the whole brain reach in the same simulations."""
+    return _over_seeds(n_regions, mean_dwell, partial(states_of_one_seed, n_regions, mean_dwell))
+
+
+def _over_seeds(n_regions: int, mean_dwell: float, measured: Callable[[int], dict[str, float]]) -> list[dict[str, Any]]:
     each = []
     for seed in SEEDS[n_regions]:
-        each.append(one_seed(n_regions, mean_dwell, seed, widths))
+        each.append(measured(seed))
         print(seed, {name: round(value, 3) for name, value in each[-1].items()}, flush=True)
     results = []
     for name in each[0]:
@@ -231,7 +247,8 @@ def setting(repeats: int, *, n_regions: int, mean_dwell: float) -> list[dict[str
 
 
 ROWS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
-    f"{n_regions}-{dwell}": partial(setting, n_regions=n_regions, mean_dwell=float(dwell))
+    f"{prefix}{n_regions}-{dwell}": partial(measure, n_regions=n_regions, mean_dwell=float(dwell))
+    for prefix, measure in (("", setting), ("states-", states))
     for n_regions in (100, 400)
     for dwell in (20, 60)
 }

@@ -111,9 +111,9 @@ def test_bad_input_says_what_is_wrong(call, message):
 
 def test_scoring_needs_a_fit_and_the_same_regions(fitted):
     with pytest.raises(AttributeError, match="call fit first"):
-        DynamicCommunityModel(2).score(np.ones((1, 3, 4)))
+        DynamicCommunityModel(2).score(np.ones((1, 3, 9)))
     with pytest.raises(ValueError, match="knows 18 regions"):
-        fitted.score(np.ones((1, 3, 4)))
+        fitted.score(np.ones((1, 3, 9)))
 
 
 def test_a_learning_rate_that_explodes_is_reported(scans):
@@ -136,7 +136,9 @@ def test_real_scans_fall_into_several_communities(real_data):
 @pytest.fixture(scope="module")
 def planted():
     """Communities that are easy to see: what tests of recovery take no luck for."""
-    return simulate_communities(n_regions=24, n_communities=3, n_scans=4, n_frames=200, snr=0.6, mean_dwell=40, rng=0)
+    return simulate_communities(
+        n_regions=24, n_communities=3, n_scans=4, n_frames=200, snr=1.0, mean_dwell=40, overlap=0.0, rng=0
+    )
 
 
 @pytest.fixture(scope="module")

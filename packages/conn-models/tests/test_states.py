@@ -42,7 +42,9 @@ def test_the_chain_is_hmmlearns(turns):
     scans, _ = turns
     z = (scans - scans.mean(-1, keepdims=True)) / scans.std(-1, keepdims=True)
     frames = np.concatenate([scan.T for scan in z.astype(np.float64)])
-    peer = hmm.GaussianHMM(2, n_iter=100, tol=1e-4 * len(frames), random_state=0).fit(frames, [120] * 3)
+    peer = hmm.GaussianHMM(
+        2, n_iter=100, tol=1e-4 * len(frames), random_state=0, covars_prior=1.0, covars_weight=2
+    ).fit(frames, [120] * 3)
     model = GaussianHMM(2).fit(scans)
     np.testing.assert_allclose(model.transition_, peer.transmat_, atol=1e-4)
     expected = peer.predict_proba(frames, [120] * 3).reshape(3, 120, 2).swapaxes(1, 2)

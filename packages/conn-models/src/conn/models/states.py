@@ -301,6 +301,10 @@ class GaussianHMM(_BrainStates):
         if self.n_dimensions is not None:
             self._axes = np.linalg.eigh(frames.T @ frames)[1][:, ::-1][:, : self.n_dimensions]
         reduced, lengths = frames @ self._axes, _lengths(valid)
+        n_dimensions = reduced.shape[1]
+        # As if each state had been seen for one more frame, of the variance of all: no state dies or becomes a point.
+        variance = float(np.mean(reduced**2))
+        prior = (variance * np.eye(n_dimensions), n_dimensions + 1) if self.covariance == "full" else (variance, 2)
         best = -np.inf
         for restart in range(self.n_restarts):
             model = hmm.GaussianHMM(
@@ -308,13 +312,15 @@ class GaussianHMM(_BrainStates):
                 covariance_type=self.covariance,
                 n_iter=self.n_iterations,
                 tol=1e-4 * len(reduced),
+                covars_prior=prior[0],
+                covars_weight=prior[1],
                 random_state=self.seed + restart,
                 params="stc" if self.zero_mean else "stmc",
             )
             if self.zero_mean:
                 # States with equal means and covariances would stay equal: each begins with stretches of its own.
                 model.init_params = "st"
-                model.means_ = np.zeros((self.n_states, reduced.shape[1]))
+                model.means_ = np.zeros((self.n_states, n_dimensions))
                 model.covars_ = self._covariances_of_stretches(reduced, np.random.default_rng(self.seed + restart))
             model.fit(reduced, lengths)
             if (level := model.score(reduced, lengths)) > best:
