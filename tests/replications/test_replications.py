@@ -10,7 +10,17 @@ SPECIFICATION = importlib.util.spec_from_file_location("replications_run", Path(
 run = importlib.util.module_from_spec(SPECIFICATION)
 SPECIFICATION.loader.exec_module(run)
 
-SLOW: frozenset[str] = frozenset()
+SLOW = frozenset(
+    {
+        "bands_dynamic",
+        "bands_unsupervised",
+        "covariance_modelling",
+        "parcels_hierarchical",
+        "parcels_supervised",
+        "states_group",
+        "states_single",
+    }
+)
 """Replications whose short form takes over five seconds."""
 
 
@@ -59,3 +69,30 @@ def test_a_page_without_marks_is_refused(tmp_path):
     page.write_text("nothing")
     with pytest.raises(SystemExit, match="must hold the marks"):
         run.write_page(page, "first", "| a row |")
+
+
+def test_the_command_runs_every_seed_and_writes_the_page_that_it_is_told(tmp_path, monkeypatch, capsys):
+    seeds = []
+
+    def experiment(seed):
+        seeds.append(seed)
+        return {"score": seed / 10, "baseline": 0.0, "passed": seed > 0}
+
+    module = SimpleNamespace(__doc__="A title", CRITERION="score > 0 | guessing", experiment=experiment)
+    monkeypatch.setattr(run, "load", lambda name: module)
+    monkeypatch.setattr("sys.argv", ["run.py", run.names()[0], "--seeds", "3", "--out", str(tmp_path / "page.md")])
+    assert run.main() == 0
+    assert seeds == [0, 1, 2]
+    assert "2 of 3" in capsys.readouterr().out
+    assert "| score > 0 \\| guessing | 0.100 | 0.000 |" in (tmp_path / "page.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["nothing"], "no replication nothing"), (["--seeds", "0"], "--seeds must be at least 1")],
+)
+def test_the_command_refuses_what_it_cannot_run(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["run.py", *arguments])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert message in capsys.readouterr().err
