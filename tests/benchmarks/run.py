@@ -29,6 +29,7 @@ PAGES = {
     ),
     DOCS / "loss" / "benchmarks.md": ("tutorial",),
     DOCS / "data" / "benchmarks.md": ("data", "simulators"),
+    DOCS / "drm" / "benchmarks.md": ("drm_speed",),
 }
 """The pages that show results, and the suites that each one shows."""
 
