@@ -141,7 +141,7 @@ def real(seed: int) -> dict[str, float] | None:
     except DataUnavailableError:
         return None
     labels = surfaces.labels["schaefer_100"].left.astype(int)
-    points = surfaces.surfaces["sphere"][0].vertices
+    points = surfaces.surfaces["sphere"][0].coordinates
     found = {}
     for name in ("fc_gradient0", "t1wt2w"):
         values = surfaces.maps[name][0]

@@ -178,7 +178,7 @@ if __name__ == "__main__":
     left.barh(names, [outcome["median_absolute"][name] for name in names], color=colours)
     left.axvline(0.67 / (N_SUBJECTS - 1) ** 0.5, color="black", linestyle=":", label="no effect of motion")
     left.set(xlabel="median absolute QC-FC")
-    left.legend(frameon=False, loc="lower right")
+    left.legend(frameon=False, loc="upper right")
     right.barh(names, [outcome["distance"][name] for name in names], color=colours)
     right.axvline(0, color="black", linewidth=0.8)
     right.set(xlabel="rank correlation of QC-FC with distance")

@@ -30,6 +30,7 @@ the templates that do it best are the patterns themselves.
 #    doi:10.48550/arXiv.2206.00649. Filters in the form of a cross: Kawahara et al. (2017),
 #    doi:10.1016/j.neuroimage.2016.09.046. Non-negative factors: Lee & Seung (1999), doi:10.1038/44565.
 
+import warnings
 from functools import partial
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ import optax
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import NMF, PCA
+from sklearn.exceptions import ConvergenceWarning
 
 from conn.functional import low_rank_template
 from conn.functional.engine import Tensor
@@ -156,14 +158,17 @@ def baseline(data: Data) -> tuple[np.ndarray, np.ndarray]:
     errors = []
     penalties = (0.0, 0.001, 0.01)
     settings = {"init": "nndsvda", "l1_ratio": 1.0, "max_iter": 1000, "tol": 1e-2}
-    for penalty in penalties:
-        error = 0.0
-        for which in range(3):
-            model = NMF(N_PATTERNS, alpha_W=0.0, alpha_H=penalty, **settings).fit(positive[fold != which])
-            left_out = positive[fold == which]
-            error += np.square(left_out - model.transform(left_out) @ model.components_).sum()
-        errors.append(error)
-    best = NMF(N_PATTERNS, alpha_W=0.0, alpha_H=penalties[int(np.argmin(errors))], **settings).fit(positive)
+    with warnings.catch_warnings():
+        # A thousand sweeps are enough for a baseline, whether or not the tolerance is met.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for penalty in penalties:
+            error = 0.0
+            for which in range(3):
+                model = NMF(N_PATTERNS, alpha_W=0.0, alpha_H=penalty, **settings).fit(positive[fold != which])
+                left_out = positive[fold == which]
+                error += np.square(left_out - model.transform(left_out) @ model.components_).sum()
+            errors.append(error)
+        best = NMF(N_PATTERNS, alpha_W=0.0, alpha_H=penalties[int(np.argmin(errors))], **settings).fit(positive)
     return rebuilt, best.components_.reshape(-1, N_REGIONS, N_REGIONS)
 
 
