@@ -17,7 +17,7 @@ vertices with 20 and with 60 parcels.
 with moved borders is the second, and the random one with 20 parcels lies between -3 and 3, while the random one
 with 60 parcels is more homogeneous than it: homogeneity alone rewards small parcels. *Real surface* (where the data
 folder has BrainSpace's): Schaefer's 100 parcels on the functional gradient and on the myelin map of a group, left
-hemisphere, 100 rotations; the z-scores are printed, and not judged.
+hemisphere, 30 rotations; the z-scores are printed, and not judged.
 
 **Baseline.** Homogeneity itself, without rotations: its value for the random atlas of 60 parcels over the true one's.
 
@@ -156,7 +156,7 @@ def real(seed: int) -> dict[str, float] | None:
             return float((counts * np.square(means - values[mask].mean())).sum() / total)
 
         null = []
-        for _ in range(N_ROTATIONS):
+        for _ in range(30):
             away, place = tree.query(Rotation.from_quat(rng.normal(size=4)).apply(points[known]))
             turned = np.where(known, labels, 0)
             turned[known] = labels[known][place]
