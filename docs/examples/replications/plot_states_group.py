@@ -206,10 +206,9 @@ if __name__ == "__main__":
     left, right = figure.subfigures(1, 2, width_ratios=[2, 1])
     axes = left.subplots(3, 2, sharex=True, sharey=True)
     for subject, (planted, learned) in enumerate(axes):
-        planted.imshow(
-            data.states[subject] == np.arange(N_STATES)[:, None], aspect="auto", cmap="Blues", vmin=0, vmax=1
-        )
-        image = learned.imshow(found["weights"][subject], aspect="auto", cmap="Blues", vmin=0, vmax=1)
+        shown = {"aspect": "auto", "cmap": "Blues", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+        planted.imshow(data.states[subject] == np.arange(N_STATES)[:, None], **shown)
+        image = learned.imshow(found["weights"][subject], **shown)
         planted.set(ylabel=f"subject {subject + 1}\nstate", yticks=range(N_STATES), yticklabels=range(1, N_STATES + 1))
     axes[0, 0].set_title("planted")
     axes[0, 1].set_title("learned")
