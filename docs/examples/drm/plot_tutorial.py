@@ -143,7 +143,8 @@ seconds = ticks / 1000
 for source, colour in (("S2", VERMILION), ("cingulate", BLUE)):
     axes[1, 0].plot(seconds, flows["insula", source][:, 0, 0], color=colour, label=f"from {source}")
 axes[1, 0].set(xlabel="time (s)", ylabel="current into the insula", title="Who drives the insula")
-axes[1, 0].legend(frameon=False)
+axes[1, 0].set_ylim(top=1.5)
+axes[1, 0].legend(frameon=False, ncols=2, loc="upper right")
 frames = REPETITION_TIME * np.arange(scans.shape[-1])
 axes[1, 1].plot(frames, scans[2, 2], ".", color=GREY, markersize=4, label="scans")
 axes[1, 1].plot(frames, predicted[::every, 0, 2], color=VERMILION, label="predicted")
@@ -154,8 +155,9 @@ figures["Activity, responses, currents, and the prediction of the third run."] =
 # %%
 # **Criticism.** First, the run that was not seen, against what is simpler: a linear model with canonical responses to
 # both stimuli, fitted to the same two runs, and the best that anyone can do, the scans without their noise. Second, the
-# truth, and a second model from another start: what both agree on may be wrong together, but where they differ the data
-# do not say.
+# truth, and a second model from another start. Where the two differ, as in what the cingulate sends to S2, the data do
+# not say. Where they agree, they may be wrong together: of the cingulate's effect on the insula both find the wrong
+# sign, since a slow insula (planted: 3 s) and a late haemodynamic response look alike.
 
 canonical = BOLDReadout(2, 2, resolution=TICK, weight=torch.eye(2))
 both = torch.as_tensor(np.concatenate(list(stimulus.values()), axis=-1)).float()
@@ -196,7 +198,7 @@ for net, marker, name in ((model, "o", "first start"), (twin, "s", "second start
 right.axvline(0, color=GREY, linewidth=0.6)
 right.set_yticks(rows, names)
 right.set(xlabel="weight", title="Against the truth, from two starts")
-right.legend(frameon=False, fontsize=8)
+right.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
 figures["Explained variance of the unseen run, and the weights against the truth."] = figure
 for name, values in scores.items():
     print(f"{name}: {np.round(values, 2)}")
