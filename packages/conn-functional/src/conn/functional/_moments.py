@@ -339,7 +339,7 @@ def _product_pullback(centred: Array, stack: Array, mean: Array, cotangent: Arra
     That in the weights needs the blocks on and below the diagonal alone, and where it is all that is asked for, the
     compiler leaves out the others.
     """
-    n_regions, n_frames = centred.shape
+    n_regions = centred.shape[0]
     pulled = jnp.einsum("krs,ks->kr", cotangent, mean)
     to_stack = -2 * pulled @ centred
     strips = []
