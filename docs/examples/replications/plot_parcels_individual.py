@@ -87,7 +87,7 @@ def fit(series: jax.Array, group: jax.Array, *, n_epochs: int = 300) -> tuple[ja
     prior = 0.9 * jax.nn.one_hot(group, N_PARCELS, axis=0) + 0.1 / N_PARCELS
     tether = KLDivergenceLoss(optax.exponential_decay(0.5, n_epochs // 10, 0.5), axis=-2)
     cascade = EntropyLoss(optax.linear_schedule(-0.1, 0.1, n_epochs), axis=-2)
-    alike, smooth = SecondMomentLoss(100.0), MSELoss(4.0)
+    alike, smooth = SecondMomentLoss(100.0), MSELoss(12.0)
     optimiser = optax.adam(0.1)
 
     def loss(logits: jax.Array, epoch: jax.Array) -> tuple[jax.Array, jax.Array]:
