@@ -190,6 +190,7 @@ def model(repeats: int, *, objective: Literal["rectified", "constant_potts", "co
 
     same = objective == "rectified"
     n_epochs = 10 if same else N_FREE_EPOCHS
+    fitted(2)  # compiles
     few, _ = fitted(2)
     many, fit = fitted(n_epochs)
     peak = _status("VmHWM") - before
