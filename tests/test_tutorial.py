@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+sys.path.append(str(Path(__file__).parent / "benchmarks"))
 
 import _tutorial_text
 import tutorial
