@@ -178,8 +178,8 @@ if __name__ == "__main__":
 
     data = found["data"]
     order = matched(found["weights"], data)[0]
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.5])
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1.2, 1.5])
     rows = zip(
         above.subplots(2, 1, sharex=True),
         (data.states == np.arange(N_STATES)[:, None], found["weights"][order]),
