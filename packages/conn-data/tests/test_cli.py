@@ -42,7 +42,7 @@ def test_list_and_describe_name_the_data_sets():
 
 
 def test_every_command_has_help():
-    for command in ([], ["list"], ["describe"], ["fetch"], ["verify"], ["convert"], ["assemble"]):
+    for command in ([], ["list"], ["describe"], ["fetch"], ["verify"], ["convert"], ["assemble"], ["expression"]):
         result = run(*command, "--help")
         assert result.exit_code == 0
         assert "Usage: " in result.stdout

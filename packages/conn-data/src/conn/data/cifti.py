@@ -1,6 +1,8 @@
 """CIFTI files: any atlas of labels, and the mean series of its regions, joined through the brain models."""
 
 import itertools
+import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +180,10 @@ def read_dlabel(path: str | Path, *, label_map: int = 0) -> CiftiAtlas:
             raise DataError(f"{path} has no tables of labels along its rows: it is no .dlabel.nii")
         if not 0 <= label_map < len(names.label):
             raise DataError(f"{path} has {len(names.label)} maps, there is no map {label_map}")
-        values = np.nan_to_num(np.asarray(image.dataobj[label_map], dtype=np.float64)).astype(np.int64)
+        numbers = np.nan_to_num(np.asarray(image.dataobj[label_map], dtype=np.float64))
+        if np.abs(numbers).max(initial=0) > 2**53:
+            raise DataError(f"{path} holds a label of {np.abs(numbers).max():g}")
+        values = numbers.astype(np.int64)
         table = {int(key): str(value[0]) for key, value in names.label[label_map].items()}
     used = np.unique(values[values != 0])
     unknown = [int(number) for number in used if number not in table]
@@ -287,15 +292,19 @@ def _open(path: Path) -> "tuple[Cifti2Image, BrainModelAxis]":
     from nibabel.cifti2.cifti2 import Cifti2Image
     from nibabel.cifti2.cifti2_axes import BrainModelAxis
 
-    with readable(path):
+    with readable(path), warnings.catch_warnings():
+        # nibabel warns of sizes that do not fit, and goes on: they are refused here.
+        warnings.simplefilter("ignore", UserWarning)
         image = Cifti2Image.from_filename(path)
+        if min(image.shape, default=0) < 1:
+            raise DataError(f"{path} has shape {image.shape}")
         axis = image.header.get_axis(1) if image.ndim == 2 else None
         if not isinstance(axis, BrainModelAxis):
             raise DataError(f"{path} has no brain models along its columns")
         if len(axis) != image.shape[1]:
             raise DataError(f"{path} has {image.shape[1]} columns, its brain models have {len(axis)}")
         proxy: Any = image.dataobj
-        promised = int(proxy.offset) + int(np.prod(image.shape, dtype=np.int64)) * proxy.dtype.itemsize
+        promised = int(proxy.offset) + math.prod(image.shape) * proxy.dtype.itemsize
         if path.stat().st_size < promised:
             raise DataError(f"{path} is truncated: {path.stat().st_size} bytes, its header promises {promised}")
     for structure, columns in _structures(axis):

@@ -55,7 +55,8 @@ app: typer.Typer = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="List, describe, fetch, verify and convert data sets for functional connectomics; assemble your own.",
+    help="List, describe, fetch, verify and convert data sets for functional connectomics; assemble your own; "
+    "make regional gene expression.",
     epilog="Data are looked for in the folder named by CONN_DATA_DIR, then in the cache "
     "(CONN_CACHE_DIR names another one), then fetched, if the set can be fetched and CONN_OFFLINE is not 1. "
     "A refusal is one line and exit status 2.",
@@ -115,7 +116,7 @@ def _describe(dataset: _Dataset, *, debug: _Debug = False) -> None:
         typer.echo(describe_dataset(dataset))
 
 
-@app.command("fetch")
+@app.command("fetch", short_help="Bring a data set into the cache, unless it is at hand.")
 def _fetch(
     dataset: _Dataset,
     *,
@@ -185,7 +186,7 @@ def _fetch(
         typer.echo(found.describe())
 
 
-@app.command("verify")
+@app.command("verify", short_help="Hash every file of a data set anew.")
 def _verify(
     dataset: _Dataset,
     *,
@@ -210,7 +211,7 @@ def _verify(
             raise DataError(f"{len(damaged)} damaged files, the first is {damaged[0]}{mend}")
 
 
-@app.command("convert")
+@app.command("convert", short_help="Write scans to an .npz file or a folder of tables.")
 def _convert(
     source: Annotated[str, typer.Argument(help="Name of a data set of scans, or an .npz file that holds scans.")],
     out: Annotated[Path, typer.Argument(help="A file ending in .npz, or a folder that does not exist yet.")],
@@ -236,7 +237,7 @@ def _convert(
         typer.echo(f"{scans.n_scans} scans written to {written}")
 
 
-@app.command("assemble")
+@app.command("assemble", short_help="Join your own tables of regions by label.")
 def _assemble(
     regions: Annotated[
         Path,
@@ -299,7 +300,7 @@ def _assemble(
         typer.echo(f"written    {save_region_dataset(data, out)}")
 
 
-@app.command("expression")
+@app.command("expression", short_help="Make regional expression from the Allen atlas' files.")
 def _expression(
     folder: Annotated[
         Path, typer.Argument(help="Folder with normalized_microarray_donor9861 and so on, as the archives unpack.")
