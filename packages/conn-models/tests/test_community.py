@@ -217,7 +217,9 @@ def test_restarts_are_matched_and_compared(planted, likelihood):
     assert adjusted_rand_score(planted.communities, likelihood.consensus()) > 0.85
 
 
-@pytest.mark.parametrize("objective", ["likelihood", "constant_potts", "rectified"])
+@pytest.mark.parametrize(
+    "objective", ["likelihood", "constant_potts", pytest.param("rectified", marks=pytest.mark.slow)]
+)
 def test_a_search_that_was_stopped_ends_where_it_would_have_ended(objective, scans, tmp_path):
     def model(n_restarts: int) -> DynamicCommunityModel:
         return DynamicCommunityModel(3, objective=objective, n_epochs=6, n_restarts=n_restarts, progress=False)
