@@ -23,7 +23,8 @@ falls while the price of being undecided rises.
 # correlates with most, repeated until nothing moves, after smoothing the series over neighbours with the width (0, 1 or
 # 1.5 vertices) that leaves the largest mean correlation of the smoothed series with the parcel's.
 #
-# **Choices** (schedules) were made on seeds from 1000 on; seeds 0 to 9 are judged.
+# **Choices** (schedules, the price of rough borders) were made on seeds from 1000 on; seeds 0 to 9 are judged. Seed 0
+# was drawn once before the price of rough borders was tripled, on the other seeds' account.
 #
 # .. [1] Ciric, Thomas, Esteban & Poldrack (2022), Differentiable programming for functional connectomics.
 #    doi:10.48550/arXiv.2206.00649. Individual parcels by template matching: Gordon et al. (2017),
