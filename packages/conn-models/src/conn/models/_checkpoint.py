@@ -27,11 +27,11 @@ def data_digest(*arrays: NDArray[Any]) -> str:
 
 def write_checkpoint(path: Path, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Write a checkpoint beside its place and move it there, so that the file is always whole."""
-    text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+    held: dict[str, Any] = {_FACTS: np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8), **arrays}
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_FACTS: text}, **arrays)
+            np.savez(file, **held)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
