@@ -23,8 +23,10 @@ the templates that do it best are the patterns themselves.
 # **Baseline.** Principal components, as many, for the variance; non-negative matrix factorisation, its penalty chosen
 # by three-fold reconstruction of the same 60 connectomes, for the templates.
 #
-# **Choices** (300 steps of Adam with a falling rate from 0.1, prices) were made on seeds from 1000 on; seeds 0 to 9 are
-# judged. A parametrisation in which no factor can be negative was tried there and dropped: it ends in poor minima.
+# **Choices** (300 steps of Adam with a falling rate from 0.1, prices, four starts, of which that of least loss counts)
+# were made on data of seeds from 1000 on. A parametrisation in which no factor can be negative was dropped there: it
+# ends in poor minima. A first version with one start met the criterion in 5 of 10 seeds; starts were added, and the
+# table's seeds 0 to 9 have new data since (those of 100 to 109).
 #
 # .. [1] Ciric, Thomas, Esteban & Poldrack (2022), Differentiable programming for functional connectomics.
 #    doi:10.48550/arXiv.2206.00649. Filters in the form of a cross: Kawahara et al. (2017),
@@ -52,6 +54,7 @@ from conn.loss import MSELoss, NormedLoss, UnilateralLoss
 CRITERIA = {"explained variance": ">= 0.9", "matched correlation of templates": ">= 0.8"}
 CRITERION = "; ".join(f"{measure} {asked}" for measure, asked in CRITERIA.items())
 N_REGIONS, N_PATTERNS, RANK, N_CONNECTOMES, NOISE, PRICE = 20, 4, 4, 60, 0.5, 0.002
+N_STARTS = 4
 
 
 class Data(NamedTuple):
@@ -65,7 +68,7 @@ class Data(NamedTuple):
 
 def simulate(seed: int) -> Data:
     """Return connectomes (connectome, region, region), and the patterns they are made of."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed + 100)
     patterns = np.zeros((N_PATTERNS, N_REGIONS, N_REGIONS))
     for pattern in patterns:
         regions = rng.permutation(N_REGIONS)
@@ -122,31 +125,35 @@ def _rising(price: float, n_steps: int) -> optax.Schedule:
 
 @partial(jax.jit, static_argnames=("regularised", "n_steps"))
 def fit(connectomes: jax.Array, key: jax.Array, *, regularised: bool, n_steps: int = 300):
-    """Return the auto-encoder, and the loss by step."""
-    factors = jax.random.normal(key, (N_PATTERNS, N_REGIONS, RANK))
-    model = AutoEncoder(factors, jnp.ones((N_PATTERNS, RANK)).at[:, 1::2].set(-1.0))
+    """Return the auto-encoder of least loss among the starts, and its loss by step."""
     # Templates find their patterns first; prices from the start would trap them.
     near, sparse = MSELoss(), NormedLoss(_rising(PRICE, n_steps), p=1.0, axis=(-2, -1))
     positive = UnilateralLoss(_rising(1.0, n_steps))
     optimiser = optax.adam(optax.cosine_decay_schedule(0.1, n_steps))
-    free, held = eqx.partition(model, eqx.is_inexact_array)
 
-    def loss(free, count):
-        model = eqx.combine(free, held)
+    def loss(model, count):
         value = near(connectomes - model(connectomes))
         if regularised:
             value = value + sparse(model.templates, step=count) + positive(-model.templates, step=count)
             value = value + positive(-model.code(connectomes), step=count)
         return value
 
-    def step(carried, count):
-        free, state = carried
-        value, gradient = jax.value_and_grad(loss)(free, count)
-        updates, state = optimiser.update(gradient, state)
-        return (optax.apply_updates(free, updates), state), value
+    def one(key):
+        factors = jax.random.normal(key, (N_PATTERNS, N_REGIONS, RANK))
+        model = AutoEncoder(factors, jnp.ones((N_PATTERNS, RANK)).at[:, 1::2].set(-1.0))
 
-    (free, _), history = jax.lax.scan(step, (free, optimiser.init(free)), jnp.arange(n_steps))
-    return eqx.combine(free, held), history
+        def step(carried, count):
+            model, state = carried
+            value, gradient = jax.value_and_grad(loss)(model, count)
+            updates, state = optimiser.update(gradient, state)
+            return (optax.apply_updates(model, updates), state), value
+
+        (model, _), history = jax.lax.scan(step, (model, optimiser.init(model)), jnp.arange(n_steps))
+        return model, history
+
+    models, histories = jax.vmap(one)(jax.random.split(key, N_STARTS))
+    best = histories[:, -1].argmin()
+    return jax.tree.map(lambda leaf: leaf[best], models), histories[best]
 
 
 def baseline(data: Data) -> tuple[np.ndarray, np.ndarray]:
