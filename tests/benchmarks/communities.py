@@ -182,7 +182,7 @@ def states_of_one_seed(n_regions: int, mean_dwell: float, seed: int) -> dict[str
     models = {
         "co-activation patterns": CoactivationPatterns(N_COMMUNITIES, n_restarts=3),
         "LEiDA": LEiDA(N_COMMUNITIES, n_restarts=3),
-        "Gaussian HMM": GaussianHMM(N_COMMUNITIES, n_dimensions=12, covariance="full", zero_mean=True, n_iterations=30),
+        "Gaussian HMM": GaussianHMM(N_COMMUNITIES, n_dimensions=12, covariance="full", n_iterations=30),
     }
     return {f"r, {name}": by_states(made, model) for name, model in models.items()}
 

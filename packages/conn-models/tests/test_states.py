@@ -5,7 +5,6 @@ import pytest
 from hmmlearn import hmm
 from sklearn.metrics import adjusted_rand_score
 
-from conn.data.simulators import simulate_states
 from conn.models import CoactivationPatterns, GaussianHMM, LEiDA
 
 
@@ -29,21 +28,12 @@ def test_planted_states_are_found(model, turns):
     np.testing.assert_allclose(model.mean_dwell_, 13.8, atol=2)
 
 
-def test_states_that_differ_by_covariance_alone_are_found_by_a_chain_without_means():
-    blocks = np.kron(np.eye(2), np.ones((3, 3)))
-    covariances = [0.2 * np.eye(6) + 0.8 * blocks, np.eye(6)]
-    made = simulate_states(covariances, 400, mean_dwell=40, n_runs=2, rng=0)
-    model = GaussianHMM(2, covariance="full", zero_mean=True).fit(made.time_series)
-    assert adjusted_rand_score(made.states.ravel(), model.states_.ravel()) > 0.8
-    np.testing.assert_allclose(model.maps_, 0, atol=1e-12)
-
-
 def test_the_chain_is_hmmlearns(turns):
     scans, _ = turns
     z = (scans - scans.mean(-1, keepdims=True)) / scans.std(-1, keepdims=True)
     frames = np.concatenate([scan.T for scan in z.astype(np.float64)])
     peer = hmm.GaussianHMM(
-        2, n_iter=100, tol=1e-4 * len(frames), random_state=0, covars_prior=1.0, covars_weight=2
+        2, n_iter=100, tol=1e-6 * len(frames), random_state=0, covars_prior=1.0, covars_weight=2
     ).fit(frames, [120] * 3)
     model = GaussianHMM(2).fit(scans)
     np.testing.assert_allclose(model.transition_, peer.transmat_, atol=1e-4)

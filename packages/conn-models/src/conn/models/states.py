@@ -231,8 +231,6 @@ class GaussianHMM(_BrainStates):
         Principal components that the regions are reduced to first; by default none are left out.
     covariance : {"full", "diag"}, default "diag"
         Form of each state's covariance, of the components where regions are reduced.
-    zero_mean : bool, default False
-        Whether states differ by their covariances alone.
     n_restarts : int, default 1
         Beginnings, of which the one of the highest likelihood is kept.
     n_iterations : int, default 100
@@ -275,7 +273,6 @@ class GaussianHMM(_BrainStates):
         *,
         n_dimensions: int | None = None,
         covariance: str = "diag",
-        zero_mean: bool = False,
         n_restarts: int = 1,
         n_iterations: int = 100,
         seed: int = 0,
@@ -286,7 +283,7 @@ class GaussianHMM(_BrainStates):
                 raise ValueError(f"{name} must be at least 1, and is {number}")
         if covariance not in ("full", "diag"):
             raise ValueError(f'covariance must be "full" or "diag", and is {covariance!r}')
-        self.n_dimensions, self.covariance, self.zero_mean = n_dimensions, covariance, zero_mean
+        self.n_dimensions, self.covariance = n_dimensions, covariance
         self.n_iterations = n_iterations
 
     transition_: NDArray[np.floating]
@@ -311,32 +308,16 @@ class GaussianHMM(_BrainStates):
                 self.n_states,
                 covariance_type=self.covariance,
                 n_iter=self.n_iterations,
-                tol=1e-4 * len(reduced),
+                tol=1e-6 * len(reduced),
                 covars_prior=prior[0],
                 covars_weight=prior[1],
                 random_state=self.seed + restart,
-                params="stc" if self.zero_mean else "stmc",
             )
-            if self.zero_mean:
-                # States with equal means and covariances would stay equal: each begins with stretches of its own.
-                model.init_params = "st"
-                model.means_ = np.zeros((self.n_states, n_dimensions))
-                model.covars_ = self._covariances_of_stretches(reduced, np.random.default_rng(self.seed + restart))
             model.fit(reduced, lengths)
             if (level := model.score(reduced, lengths)) > best:
                 best, self._chain = level, model
         self.maps_ = np.asarray(self._chain.means_) @ self._axes.T
         self.transition_ = np.asarray(self._chain.transmat_)
-
-    def _covariances_of_stretches(self, frames: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:
-        length = max(1, len(frames) // (8 * self.n_states))
-        whole = -(-len(frames) // length)
-        owner = np.repeat(rng.permutation(np.arange(whole) % self.n_states), length)[: len(frames)]
-        ridge = 1e-2 * np.mean(frames**2)
-        squares = [frames[owner == state] for state in range(self.n_states)]
-        if self.covariance == "diag":
-            return np.stack([np.mean(one**2, 0) + ridge for one in squares])
-        return np.stack([one.T @ one / len(one) + ridge * np.eye(frames.shape[1]) for one in squares])
 
     def _decode(self, features: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.integer]:
         states = np.full(valid.shape, -1)
