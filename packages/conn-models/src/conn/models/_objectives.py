@@ -140,7 +140,7 @@ class LinearObjective:
             value, gradient = jax.value_and_grad(objective)(logits)
             # The optimiser's steps have no size of their own, and so the objective's scale does not matter to it.
             updates, memory = optimiser.update(gradient * n_regions, memory, logits)
-            return (optax.apply_updates(logits, updates), memory), value
+            return (jnp.asarray(optax.apply_updates(logits, updates)), memory), value
 
         self._optimiser, self._step, self._modularity = optimiser, step, modularity
 
