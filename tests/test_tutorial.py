@@ -28,7 +28,7 @@ def text(real_data) -> str:
     real_data("miniMSC")
     path = _tutorial_text.tutorial_path()
     if path is None:
-        pytest.skip("CONN_DATA_DIR holds no tutorial")
+        pytest.skip("the tutorial's text is not beside the data")
     return path.read_text(encoding="utf-8")
 
 
