@@ -245,6 +245,14 @@ def test_several_places_are_mapped_at_once(where):
     assert isinstance(model.affiliation, jax.Array)
 
 
+def test_values_are_mapped_inside_a_compiled_function():
+    @jax.jit
+    def image(value):
+        return jnp.asarray(MappedLogits.map({"weight": value}, where="weight")["weight"])
+
+    np.testing.assert_allclose(image(jnp.asarray(UNIT)), UNIT)
+
+
 def test_addresses_reach_into_modules_sequences_and_dictionaries():
     mapped = PositiveParameter.map(Model(), where=["encoder.weight", "encoder.layers.1", "encoder.table.gain"])
     np.testing.assert_allclose(np.asarray(mapped.encoder.layers[1]), 0.5)

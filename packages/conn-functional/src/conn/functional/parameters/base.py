@@ -198,7 +198,8 @@ def _image_of(value: Any) -> Any:
 def _unmapped(value: Any) -> Any:
     if isinstance(value, MappedParameter):
         raise ValueError(f"this value is a {type(value).__name__} already: map it once")
-    if not eqx.is_inexact_array_like(value):
+    # Equinox's test for the like of arrays fails on the values of a compiled function; these are arrays.
+    if not (eqx.is_inexact_array if isinstance(value, jax.Array) else eqx.is_inexact_array_like)(value):
         raise ValueError(f"only a floating array can be parametrised, and this value is of type {type(value).__name__}")
     return value
 
