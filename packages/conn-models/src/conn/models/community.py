@@ -170,8 +170,8 @@ class DynamicCommunityModel:
         self.n_communities = n_communities
         self.resolution = resolution
         self.objective = objective
-        self.n_epochs = _EPOCHS[objective] if n_epochs is None else n_epochs
-        self.learning_rate = _LEARNING_RATES.get(objective) if learning_rate is None else learning_rate
+        self.n_epochs: int = _EPOCHS[objective] if n_epochs is None else n_epochs
+        self.learning_rate: float | None = _LEARNING_RATES.get(objective) if learning_rate is None else learning_rate
         self.modularity_nu = modularity_nu
         self.dynamics_nu = dynamics_nu
         self.smoothness_nu = smoothness_nu

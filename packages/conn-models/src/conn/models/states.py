@@ -29,6 +29,9 @@ class _BrainStates:
             raise ValueError(f"seed must not be negative, and is {seed}")
         self.n_states, self.n_restarts, self.seed = n_states, n_restarts, seed
 
+    n_states: int
+    n_restarts: int
+    seed: int
     states_: NDArray[np.integer]
     maps_: NDArray[np.floating]
     occupancy_: NDArray[np.floating]
@@ -286,6 +289,8 @@ class GaussianHMM(_BrainStates):
         self.n_dimensions, self.covariance = n_dimensions, covariance
         self.n_iterations = n_iterations
 
+    n_dimensions: int | None
+    maps_: NDArray[np.floating]
     transition_: NDArray[np.floating]
 
     def _learn(self, features: NDArray[np.floating], valid: NDArray[np.bool_]) -> None:
