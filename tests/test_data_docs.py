@@ -30,3 +30,14 @@ def test_examples_run_without_a_data_folder(name, monkeypatch, tmp_path, capsys)
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         exec(compile(block, name, "exec"), {})
     assert capsys.readouterr().out
+
+
+def test_the_example_of_each_set_runs(real_data, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("CONN_DATA_DIR", str(real_data("miniMSC").parent))
+    monkeypatch.setenv("CONN_CACHE_DIR", str(tmp_path))
+    page = (PAGES / "examples.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([-a-z0-9]+)`", page))
+    assert set(list_datasets()["name"]) <= named
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "examples.md", "exec"), {})
+        assert capsys.readouterr().out

@@ -226,8 +226,8 @@ class ScanSet:
         frames = str(longest) if shortest == longest else f"{shortest} to {longest}"
         shown = {column: _listed(sorted(table[column].unique())) for column in ("subject", "session", "task")}
         lines = [
-            f"{self.n_scans} {'simulated ' if self.simulated else ''}scans: {self.n_regions} "
-            f"regions, {frames} frames, one every {self.repetition_time:g} s",
+            f"{self.n_scans} {'simulated ' if self.simulated else ''}scan{'' if self.n_scans == 1 else 's'}: "
+            f"{self.n_regions} regions, {frames} frames, one every {self.repetition_time:g} s",
             f"subjects   {shown['subject']}",
             f"sessions   {shown['session']}",
             f"tasks      {shown['task']}",
