@@ -5,18 +5,19 @@ The protocol stands in docs/models/communities.md. Agreement with Yeo's networks
 
 import os
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
 
 from conn.data import fetch_msc, load_schaefer
-from conn.functional import detect_communities
-from conn.models import DynamicCommunityModel
+from conn.functional import constant_potts_null, detect_communities
+from conn.models import DynamicCommunityModel, choose_resolution
 
 COLUMNS = ("row", "n_communities", "nmi_7", "ami_7", "ari_7", "nmi_17", "ami_17", "ari_17", "restart_nmi", "seconds")
 RESOLUTIONS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0)
+FINE_RESOLUTIONS = tuple(np.arange(10, 31) / 10)
 OBJECTIVES = ("likelihood", "constant_potts", "correlation")
 SEEDS = range(5)
 N_RESTARTS = 3
@@ -115,11 +116,91 @@ def session(repeats: int) -> list[dict[str, Any]]:
     return results
 
 
+def _refined(n_communities: int, seed: int, resolution: float | None) -> DynamicCommunityModel:
+    return DynamicCommunityModel(
+        n_communities,
+        objective="constant_potts",
+        resolution=resolution,
+        refine=True,
+        n_restarts=N_RESTARTS,
+        seed=seed,
+        progress=False,
+    )
+
+
+def _chosen(scans: np.ndarray, n_communities: int, half: np.ndarray | None = None) -> float:
+    chosen = choose_resolution(scans, n_communities, half=half, refine=True)
+    for resolution, agreed, found in zip(chosen.candidates, chosen.agreement, chosen.n_found, strict=True):
+        print(f"resolution {resolution:.4f}: AMI of the halves {agreed:.3f}, {found:.1f} communities", flush=True)
+    print(f"chosen: {chosen.resolution:.4f}", flush=True)
+    return chosen.resolution
+
+
+def refined(repeats: int, n_communities: int = 10) -> list[dict[str, Any]]:
+    """Return refined constant Potts at the chosen and the default resolution, and Leiden and Louvain beside it."""
+    scans = fetch_msc(progress=False, offline=True).time_series
+    mean = np.mean([np.corrcoef(scan) for scan in scans], axis=0)
+    results = []
+    for name, resolution in (("chosen", _chosen(scans, n_communities)), ("default", None)):
+        models = [_refined(n_communities, seed, resolution).fit(scans) for seed in SEEDS]
+        row = f"refined, {n_communities} communities, {name} resolution {models[0].resolution_:.4f}"
+        # The first search of every seed has the same start.
+        single = [*models[0].restart_labels_, *(labels for model in models[1:] for labels in model.restart_labels_[1:])]
+        searches = agreement(single)["restart_nmi"]
+        labels = [model.labels_ for model in models]
+        seconds = float(np.median([model.seconds_per_epoch_ for model in models]))
+        results.append(_result(row, labels, seconds=seconds, nmi_of_single_searches=searches))
+        free = detect_communities(
+            mean, gamma=models[0].resolution_, null=constant_potts_null, sign=None, n_runs=len(SEEDS)
+        )
+        results.append(
+            _result(f"Leiden, constant Potts, resolution {models[0].resolution_:.4f}", list(free.run_labels))
+        )
+        results.append(_as_many(mean, float(np.mean([len(set(one)) for one in labels]))))
+    return results
+
+
+def refined_seven(repeats: int) -> list[dict[str, Any]]:
+    """Return the same with as many communities as Yeo's coarser division."""
+    return refined(repeats, 7)
+
+
+def _as_many(mean: np.ndarray, n_communities: float) -> dict[str, Any]:
+    """Return signed Louvain at the resolution whose number of communities is nearest."""
+    found = {
+        gamma: list(detect_communities(mean, method="louvain", gamma=gamma, sign="both", n_runs=len(SEEDS)).run_labels)
+        for gamma in FINE_RESOLUTIONS
+    }
+    far = {gamma: abs(np.mean([len(set(one)) for one in labels]) - n_communities) for gamma, labels in found.items()}
+    nearest = min(far, key=lambda gamma: far[gamma])
+    return _result(f"signed Louvain, as many communities, gamma {nearest:g}", found[nearest])
+
+
+def refined_session(repeats: int) -> list[dict[str, Any]]:
+    """Return refined communities of two sessions and of the third, at the resolution that the two agree at."""
+    data = fetch_msc(progress=False, offline=True)
+    sessions = data.table["session"].to_numpy()
+    third = sessions == sorted(set(sessions))[-1]
+    two, one = data.time_series[~third], data.time_series[third]
+    chosen = _chosen(two, 10, sessions[~third] == sorted(set(sessions))[0])
+    results = []
+    for name, resolution in (("chosen", chosen), ("default", None)):
+        fitted = [_refined(10, seed, resolution).fit(two).labels_ for seed in SEEDS]
+        alone = [_refined(10, seed, resolution).fit(one).labels_ for seed in SEEDS]
+        across = float(np.mean([normalized_mutual_info_score(*pair) for pair in product(fitted, alone)]))
+        results.append(_result(f"refined, {name} resolution, sessions 1 and 2", fitted, nmi_across=across))
+        results.append(_result(f"refined, {name} resolution, session 3 alone", alone, nmi_across=across))
+    return results
+
+
 ROWS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
     "louvain": louvain,
     "ten": ten,
     "session": session,
     "seven": seven,
+    "refined": refined,
+    "refined_session": refined_session,
+    "refined_seven": refined_seven,
 }
 
 

@@ -9,7 +9,9 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from conn.data import fetch_msc, load_schaefer
 from conn.data.simulators import simulate_communities
-from conn.models import DynamicCommunityModel
+from conn.functional import detect_communities
+from conn.models import DynamicCommunityModel, choose_resolution
+from conn.models._refinement import partition_value, refined_labels
 
 N_COMMUNITIES = 3
 LABELS = np.repeat(np.arange(N_COMMUNITIES), 6)
@@ -85,6 +87,7 @@ def test_masked_frames_do_not_count(scans):
         (lambda: DynamicCommunityModel(learning_rate=0), "learning_rate must be positive"),
         (lambda: DynamicCommunityModel(learning_rate=0.1), "the likelihood has no learning_rate"),
         (lambda: DynamicCommunityModel(resolution=1), "the likelihood has no resolution"),
+        (lambda: DynamicCommunityModel(refine=True), "refine is for linear modularities"),
         (lambda: DynamicCommunityModel(seed=-1), "seed must not be negative"),
         (lambda: DynamicCommunityModel(n_restarts=0), "n_restarts must be at least 1"),
         (lambda: DynamicCommunityModel(patience=0), "patience must be at least 1"),
@@ -222,7 +225,14 @@ def test_restarts_are_matched_and_compared(planted, likelihood):
 )
 def test_a_search_that_was_stopped_ends_where_it_would_have_ended(objective, scans, tmp_path):
     def model(n_restarts: int) -> DynamicCommunityModel:
-        return DynamicCommunityModel(3, objective=objective, n_epochs=6, n_restarts=n_restarts, progress=False)
+        return DynamicCommunityModel(
+            3,
+            objective=objective,
+            refine=objective == "constant_potts",
+            n_epochs=6,
+            n_restarts=n_restarts,
+            progress=False,
+        )
 
     whole = model(2).fit(scans, validation=scans[:1])
     steps = 0
@@ -296,6 +306,113 @@ def test_scoring_and_decoding_need_a_fit():
             getattr(DynamicCommunityModel(2), call)(np.ones((1, 3, 9)))
     with pytest.raises(AttributeError, match="call fit first"):
         DynamicCommunityModel(2).consensus()
+
+
+def block_modularity(rng, noise):
+    """Three planted groups of 10, 8 and 6, and what a modularity matrix says of their pairs."""
+    groups = np.repeat([0, 1, 2], [10, 8, 6])
+    matrix = np.where(groups[:, None] == groups, 1.0, -0.5) + noise * rng.standard_normal((24, 24))
+    return groups, (matrix + matrix.T) / 2
+
+
+@pytest.mark.parametrize("start", ["random", "one community", "each in the wrong one"])
+def test_refinement_finds_planted_groups_from_any_start(start):
+    rng = np.random.default_rng(0)
+    groups, matrix = block_modularity(rng, 0.5)
+    labels = {
+        "random": rng.integers(0, 5, 24),
+        "one community": np.zeros(24, int),
+        "each in the wrong one": np.arange(24) % 3,
+    }[start]
+    assert adjusted_rand_score(groups, refined_labels(matrix, labels, 5)) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_refinement_never_lowers_the_sum_and_keeps_to_the_number_of_communities(seed):
+    rng = np.random.default_rng(seed)
+    matrix = rng.standard_normal((20, 20))
+    matrix = matrix + matrix.T
+    labels = rng.integers(0, 4, 20)
+    refined = refined_labels(matrix, labels, 4)
+    assert refined.min() >= 0
+    assert refined.max() < 4
+    assert partition_value(matrix, refined) >= partition_value(matrix, labels)
+    np.testing.assert_array_equal(refined_labels(matrix, labels, 4), refined)
+    np.testing.assert_array_equal(refined_labels(matrix, refined, 4), refined)
+
+
+def test_refinement_is_as_good_as_leiden_where_that_has_few_communities():
+    pytest.importorskip("leidenalg")
+    _, matrix = block_modularity(np.random.default_rng(1), 1.5)
+    found = detect_communities(matrix, null=jnp.zeros_like, sign=None, n_runs=10)
+    refined = refined_labels(matrix, np.zeros(24, int), int(found.labels.max()) + 1)
+    assert partition_value(matrix, refined) >= partition_value(matrix, found.labels) * (1 - 1e-6)
+
+
+def test_what_cannot_be_improved_is_left_as_it_is():
+    np.testing.assert_array_equal(refined_labels(np.zeros((4, 4)), np.array([0, 1, 2, 0]), 3), [0, 1, 2, 0])
+    np.testing.assert_array_equal(refined_labels(np.ones((1, 1)), np.array([0]), 1), [0])
+
+
+def test_searches_of_a_modularity_end_in_the_same_refined_communities(planted):
+    """Each restart's score is the objective it ends with, and all reach the same one."""
+    model = DynamicCommunityModel(5, objective="constant_potts", refine=True, n_epochs=3, n_restarts=3, progress=False)
+    model.fit(planted.time_series)
+    assert adjusted_rand_score(planted.communities, model.labels_) > 0.85
+    assert (model.restart_labels_ == model.labels_).all()
+    assert model.restart_scores_.max() > -model.history_["Total"][-1]
+
+
+def test_more_regions_than_frames_are_searched_without_a_refinement():
+    rng = np.random.default_rng(0)
+    scans = rng.standard_normal((1, 3, 12))[:, np.arange(30) % 3] + 0.1 * rng.standard_normal((1, 30, 12))
+    model = DynamicCommunityModel(3, objective="constant_potts", refine=True, n_epochs=40, progress=False).fit(scans)
+    assert adjusted_rand_score(np.arange(30) % 3, model.labels_) == 1
+
+
+def test_the_resolution_is_that_of_communities_that_both_halves_have(planted):
+    """At a low one all regions are together, which says nothing; at a high one chance divides the planted ones."""
+    candidates = [-1.0, 0.15, 0.9]
+    found = choose_resolution(planted.time_series, 6, candidates=candidates, n_epochs=20, refine=True, n_searches=2)
+    assert found.resolution == 0.15
+    assert found.candidates.tolist() == candidates
+    assert found.agreement[0] == 0
+    assert found.agreement[1] > max(0.8, found.agreement[2] + 0.1)
+    assert found.n_found[:2].tolist() == [1, 3]
+    same = choose_resolution(planted.time_series, 6, candidates=[0.15, 0.16], n_epochs=20, refine=True, n_searches=2)
+    assert same.resolution == 0.16
+    assert same.agreement[0] == same.agreement[1] == found.agreement[1]
+
+
+def test_halves_of_the_scans_may_be_named_and_frames_masked(planted):
+    mask = np.ones((4, 200), bool)
+    mask[3, 150:] = False
+    filled = np.where(mask[:, None], planted.time_series, np.nan)
+    found = choose_resolution(
+        filled, 3, mask=mask, half=[True, True, False, False], candidates=[0.15], n_epochs=5, n_searches=1
+    )
+    assert found.agreement[0] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_communities": 0}, "n_communities must be at least 1"),
+        ({"n_epochs": 0}, "n_epochs must be at least 1"),
+        ({"n_searches": 0}, "n_searches must be at least 1"),
+        ({"seed": -1}, "seed must not be negative"),
+        ({"half": [True, True]}, "scans on both sides"),
+        ({"half": [1, 0]}, "true or false for each of 2 scans"),
+        ({"half": [True]}, "true or false for each of 2 scans"),
+        ({"candidates": []}, "one finite number or more"),
+        ({"candidates": [np.nan]}, "one finite number or more"),
+        ({}, "not positive: give candidates"),
+    ],
+)
+def test_a_resolution_cannot_be_chosen_from_bad_input(settings, message):
+    scans = np.sin(np.arange(20))[None, None] * np.array([1.0, -1.0])[None, :, None] * np.ones((2, 1, 1))
+    with pytest.raises(ValueError, match=message):
+        choose_resolution(scans, **settings)
 
 
 @pytest.mark.realdata

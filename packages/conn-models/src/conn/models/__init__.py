@@ -3,6 +3,7 @@
 from conn.models._version import __version__
 from conn.models.attention import AttentionForecaster
 from conn.models.community import DynamicCommunityModel
+from conn.models.resolution import ChosenResolution, choose_resolution
 from conn.models.states import CoactivationPatterns, GaussianHMM, LEiDA
 from conn.models.workflow import Workflow
 from conn.models.workflow_stages import Censoring, Runs
@@ -10,6 +11,7 @@ from conn.models.workflow_stages import Censoring, Runs
 __all__ = [
     "AttentionForecaster",
     "Censoring",
+    "ChosenResolution",
     "CoactivationPatterns",
     "DynamicCommunityModel",
     "GaussianHMM",
@@ -17,4 +19,5 @@ __all__ = [
     "Runs",
     "Workflow",
     "__version__",
+    "choose_resolution",
 ]

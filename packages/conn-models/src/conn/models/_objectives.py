@@ -38,10 +38,17 @@ from conn.loss import (
     vnorm_scalarise,
 )
 from conn.models._factor_start import factor_start
+from conn.models._refinement import refined_labels
 from conn.models._scans import Scans, smaller
 from conn.models._switching import SwitchingParameters, decoded, learned_step, scored, starting_parameters
 
 ObjectiveName = Literal["likelihood", "constant_potts", "correlation", "rectified"]
+
+LINEAR_EPOCHS, LINEAR_RATE = 200, 0.1
+"""Steps of a search for communities of a linear modularity, and the learning rate of Adam."""
+
+_SETTLING_STEPS = 20
+"""Steps that make refined communities soft again."""
 
 SWITCHING_STEPS = 20
 """Steps that learn when given communities are on."""
@@ -56,6 +63,10 @@ class Objective(Protocol):
 
     def step(self, state: Any) -> tuple[Any, dict[str, Array]]:
         """Return the state after one epoch, and the terms minimised before it, "Total" among them."""
+        ...
+
+    def finished(self, state: Any, level: float) -> tuple[Any, float]:
+        """Return the state that a search ends in, given its last one, and how good it is: more is better."""
         ...
 
     def affiliation(self, state: Any) -> NDArray[np.floating]:
@@ -91,6 +102,9 @@ class LikelihoodObjective:
         learned, level = _learned(state, scans.standardised, scans.valid, share, scans.stride, None)
         return learned, {"Total": -level}
 
+    def finished(self, state: SwitchingParameters, level: float) -> tuple[SwitchingParameters, float]:
+        return state, level
+
     def affiliation(self, state: SwitchingParameters) -> NDArray[np.floating]:
         return np.asarray(state.probability)
 
@@ -117,9 +131,10 @@ class LinearObjective:
         *,
         null: Literal["constant_potts", "correlation"],
         resolution: float,
-        learning_rate: float,
+        learning_rate: float = LINEAR_RATE,
+        refine: bool = False,
     ) -> None:
-        self.scans, self.n_communities, self.seed = scans, n_communities, seed
+        self.scans, self.n_communities, self.seed, self.refine = scans, n_communities, seed, refine
         self.null, self.resolution = null, resolution
         pooled = scans.pooled
         if null == "constant_potts":
@@ -153,6 +168,26 @@ class LinearObjective:
     def step(self, state: tuple[Array, Any]) -> tuple[tuple[Array, Any], dict[str, Array]]:
         state, value = self._step(state, self._modularity)
         return state, {"Total": value}
+
+    def finished(self, state: tuple[Array, Any], level: float) -> tuple[tuple[Array, Any], float]:
+        """Return communities whose likeliest partition is refined, where asked for and better, and soft again."""
+        if not self.refine or not isinstance(self._modularity, lx.MatrixLinearOperator):
+            return state, level
+        level = -self._total(state)
+        labels = np.asarray(state[0]).argmax(-1)
+        refined = refined_labels(np.asarray(self._modularity.as_matrix()), labels, self.n_communities)
+        if (refined == labels).all():
+            return state, level
+        logits = _likeliest(state[0], refined)
+        proposed = logits, self._optimiser.init(logits)
+        for _ in range(_SETTLING_STEPS):
+            proposed, _ = self._step(proposed, self._modularity)
+        proposed = _likeliest(proposed[0], refined), proposed[1]
+        proposed_level = -self._total(proposed)
+        return (proposed, proposed_level) if proposed_level > level else (state, level)
+
+    def _total(self, state: tuple[Array, Any]) -> float:
+        return float(self._step(state, self._modularity)[1])
 
     def affiliation(self, state: tuple[Array, Any]) -> NDArray[np.floating]:
         return np.asarray(jax.nn.softmax(state[0], -1))
@@ -215,6 +250,9 @@ class RectifiedObjective:
     def step(self, state: "tuple[_Weighting, Any]") -> "tuple[tuple[_Weighting, Any], dict[str, Array]]":
         return self._step(state, (self.scans.series, self.scans.valid, self._static))
 
+    def finished(self, state: "tuple[_Weighting, Any]", level: float) -> "tuple[tuple[_Weighting, Any], float]":
+        return state, level
+
     def affiliation(self, state: "tuple[_Weighting, Any]") -> NDArray[np.floating]:
         return np.asarray(jnp.asarray(state[0].affiliation))
 
@@ -233,6 +271,14 @@ class RectifiedObjective:
 def restart_rng(seed: int, restart: int) -> np.random.Generator | None:
     """Return the random numbers of a restart; the first one turns nothing, and needs none."""
     return np.random.default_rng([seed, restart]) if restart else None
+
+
+def _likeliest(logits: Array, labels: NDArray[np.integer]) -> Array:
+    """Return logits of which each region's largest is that of its label: the two change places."""
+    values = np.array(logits)
+    regions, largest = np.arange(len(values)), values.argmax(-1)
+    values[regions, labels], values[regions, largest] = values[regions, largest], values[regions, labels]
+    return jnp.asarray(values)
 
 
 def switching_of(affiliation: NDArray[np.floating], scans: Scans) -> SwitchingParameters:

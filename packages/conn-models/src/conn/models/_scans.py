@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike
 
-from conn.functional import correlation_operator, to_dense
+from conn.functional import correlation_operator, row_sums, to_dense
 from conn.models._switching import independent_share, standardised_scans
 
 _FEWEST_FRAMES = 8
@@ -35,6 +35,12 @@ class Scans:
     def small(self) -> lx.AbstractLinearOperator:
         """The same, as one matrix for all scans together where that is smaller than their frames."""
         return smaller(self.pooled, self.valid.size)
+
+    @functools.cached_property
+    def mean_correlation(self) -> float:
+        """Of all pairs of regions, in all scans."""
+        n_regions = self.series.shape[1]
+        return (float(row_sums(self.pooled).sum()) - n_regions) / max(n_regions * (n_regions - 1), 1)
 
     @property
     def n_independent(self) -> float:

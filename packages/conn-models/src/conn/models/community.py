@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
-from conn.functional import consensus_communities, row_sums
+from conn.functional import consensus_communities
 from conn.models._checkpoint import data_digest, read_checkpoint, write_checkpoint
 from conn.models._objectives import (
+    LINEAR_EPOCHS,
+    LINEAR_RATE,
     LikelihoodObjective,
     LinearObjective,
     Objective,
@@ -28,8 +30,8 @@ from conn.models._switching import SwitchingParameters, per_frame
 
 __all__ = ["DynamicCommunityModel"]
 
-_EPOCHS = {"likelihood": 40, "constant_potts": 200, "correlation": 200, "rectified": 500}
-_LEARNING_RATES = {"constant_potts": 0.1, "correlation": 0.1, "rectified": 0.05}
+_EPOCHS = {"likelihood": 40, "constant_potts": LINEAR_EPOCHS, "correlation": LINEAR_EPOCHS, "rectified": 500}
+_LEARNING_RATES = {"constant_potts": LINEAR_RATE, "correlation": LINEAR_RATE, "rectified": 0.05}
 
 
 class DynamicCommunityModel:
@@ -56,7 +58,8 @@ class DynamicCommunityModel:
         How many communities there may be; some may stay empty.
     resolution : float, optional
         :math:`\gamma` of a modularity. By default 5 with ``"rectified"``, 1 with ``"correlation"``, and with
-        ``"constant_potts"`` the mean correlation of all pairs of regions in the scans. The likelihood has none.
+        ``"constant_potts"`` the mean correlation of all pairs of regions in the scans; `choose_resolution` finds one
+        whose communities agree between halves of the scans. The likelihood has none.
     objective : {"likelihood", "constant_potts", "correlation", "rectified"}, default "likelihood"
         What is maximised.
     n_epochs : int, optional
@@ -65,6 +68,12 @@ class DynamicCommunityModel:
     learning_rate : float, optional
         Of Adam: 0.05 by default for the published example, 0.1 for the linear modularities. The likelihood's steps
         have none.
+    refine : bool, default False
+        Let each search of a linear modularity end with a refinement: its communities are improved as a hard partition,
+        by chains of moves of single regions [5]_ and by mergers, and made soft again. Different starts then mostly end
+        alike, nearer to the objective's highest point, which is no better than the resolution is: take one that was
+        chosen. It needs the matrix of all pairs, and is left out where there are more regions than frames in all scans
+        together; seconds for 400 regions.
     modularity_nu, dynamics_nu, smoothness_nu, bimodality_nu : float
         Strengths of the four terms of ``"rectified"``, by default the published ones.
     n_restarts : int, default 1
@@ -87,7 +96,7 @@ class DynamicCommunityModel:
         Activity between 0 and 1; NaN at masked frames.
     history_ : dict of str to array, shape (epoch,)
         Of the search that was kept: the objective that is minimised ("Total"), each of its terms where it has several,
-        and "Validation", the score of validation scans, before each step.
+        and "Validation", the score of validation scans, before each step; without the refinement that ends a search.
     resolution_ : float
         The resolution that was used; NaN with the likelihood.
     mean_dwell_ : float
@@ -118,6 +127,7 @@ class DynamicCommunityModel:
     .. [2] MacMahon & Garlaschelli (2015). doi:10.1103/PhysRevX.5.021006
     .. [3] Traag, Van Dooren & Nesterov (2011). doi:10.1103/PhysRevE.84.016114
     .. [4] Rabiner (1989), A tutorial on hidden Markov models. doi:10.1109/5.18626
+    .. [5] Kernighan & Lin (1970). doi:10.1002/j.1538-7305.1970.tb01770.x
 
     Examples
     --------
@@ -140,6 +150,7 @@ class DynamicCommunityModel:
         objective: ObjectiveName = "likelihood",
         n_epochs: int | None = None,
         learning_rate: float | None = None,
+        refine: bool = False,
         modularity_nu: float = 10.0,
         dynamics_nu: float = 2e-3,
         smoothness_nu: float = 0.2,
@@ -167,11 +178,14 @@ class DynamicCommunityModel:
             for name, number in (("resolution", resolution), ("learning_rate", learning_rate)):
                 if number is not None:
                     raise ValueError(f"the likelihood has no {name}: leave it out, or name another objective")
+        if refine and objective not in ("constant_potts", "correlation"):
+            raise ValueError(f"refine is for linear modularities, constant_potts and correlation, not for {objective}")
         self.n_communities = n_communities
         self.resolution = resolution
         self.objective = objective
         self.n_epochs: int = _EPOCHS[objective] if n_epochs is None else n_epochs
         self.learning_rate: float | None = _LEARNING_RATES.get(objective) if learning_rate is None else learning_rate
+        self.refine = refine
         self.modularity_nu = modularity_nu
         self.dynamics_nu = dynamics_nu
         self.smoothness_nu = smoothness_nu
@@ -387,9 +401,7 @@ class DynamicCommunityModel:
         if self.resolution is not None:
             return float(self.resolution)
         if self.objective == "constant_potts":
-            n_regions = scans.series.shape[1]
-            off_diagonal = float(row_sums(scans.pooled).sum()) - n_regions
-            return off_diagonal / max(n_regions * (n_regions - 1), 1)
+            return scans.mean_correlation
         return 5.0 if self.objective == "rectified" else 1.0
 
     def _objective(self, scans: Scans) -> Objective:
@@ -413,6 +425,7 @@ class DynamicCommunityModel:
             null="constant_potts" if self.objective == "constant_potts" else "correlation",
             resolution=self.resolution_,
             learning_rate=rate,
+            refine=self.refine,
         )
 
     def _search(
@@ -557,9 +570,8 @@ class _Search:
 
     def close(self, objective: Objective, kept_out: Scans | None) -> None:
         """Compare the search with those before, by its last state or the best one of the validation scans."""
-        if kept_out is None:
-            level = -self.history["Total"][-1]
-        else:
+        self.state, level = objective.finished(self.state, -self.history["Total"][-1])
+        if kept_out is not None:
             level = _level(objective, self.state, kept_out)
             if self.best_level is not None and self.best_level > level:
                 level, self.state = self.best_level, self.candidate

@@ -3,8 +3,6 @@
 One state a frame, where `DynamicCommunityModel` lets communities go on and off beside each other.
 """
 
-import importlib
-from types import ModuleType
 from typing import Self
 
 import jax.numpy as jnp
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from conn.functional import instantaneous_phase
+from conn.models._extras import library
 from conn.models._scans import checked_scans
 from conn.models._switching import standardised_scans
 
@@ -107,7 +106,7 @@ class _BrainStates:
         return np.moveaxis(np.asarray(standardised_scans(series, valid)), 1, 2), np.asarray(valid)
 
     def _learn(self, features: NDArray[np.floating], valid: NDArray[np.bool_]) -> None:
-        cluster = _library("sklearn.cluster", "scikit-learn", "states")
+        cluster = library("sklearn.cluster", "scikit-learn", "states")
         self._clusters = cluster.KMeans(self.n_states, n_init=self.n_restarts, random_state=self.seed).fit(
             features[valid]
         )
@@ -294,7 +293,7 @@ class GaussianHMM(_BrainStates):
     transition_: NDArray[np.floating]
 
     def _learn(self, features: NDArray[np.floating], valid: NDArray[np.bool_]) -> None:
-        hmm = _library("hmmlearn.hmm", "hmmlearn", "hmm")
+        hmm = library("hmmlearn.hmm", "hmmlearn", "hmm")
         frames = features[valid].astype(float)
         n_features = frames.shape[1]
         if self.n_dimensions is not None and self.n_dimensions > n_features:
@@ -370,14 +369,3 @@ def _dwells(states: NDArray[np.integer], n_states: int) -> NDArray[np.floating]:
         visits += np.bincount(starts[starts >= 0], minlength=n_states)
     frames = np.bincount(states[states >= 0], minlength=n_states)
     return np.where(visits > 0, frames / np.maximum(visits, 1), np.nan)
-
-
-def _library(module: str, name: str, extra: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != module.split(".")[0]:
-            raise
-        raise ImportError(
-            f'{name} is not installed; `pip install "conn-models[{extra}]"` brings it', name=name
-        ) from error
