@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SKIPS] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None):
+    yield
+    if "jax" in sys.modules and (nextitem is None or nextitem.path != item.path):
+        _forget_programs()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -82,6 +90,17 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
         terminalreporter.section("skips whose reason is not listed under allowed_skips", red=True)
         for place, reason in unlisted.items():
             terminalreporter.line(f"{place}: {reason}")
+
+
+def _forget_programs() -> None:
+    """Let go of what was compiled, once there is much of it.
+
+    Each compiled program keeps regions of memory mapped. Linux grants a process 65,530 of them, and a process that
+    asks for more dies without a word.
+    """
+    regions = Path("/proc/self/maps")
+    if not regions.exists() or regions.read_bytes().count(b"\n") > 15_000:
+        sys.modules["jax"].clear_caches()
 
 
 _SKIPS = pytest.StashKey[dict[str, str]]()

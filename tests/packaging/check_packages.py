@@ -258,7 +258,18 @@ class Workshop:
         self.environment = installer_environment()
         call([sys.executable, "-m", "venv", folder / "tools"], "venv", env=self.environment, cwd=folder)
         self.python = interpreter(folder / "tools")
-        self.pip(self.python, "install", "--upgrade", "pip", "build", "hatchling>=1.27")
+        self.pip(self.python, "install", "--upgrade", "pip", "uv", "build", "hatchling>=1.27")
+
+    def uv(self, target: Path, *arguments: str | Path) -> str:
+        """Run the workshop's uv on an environment."""
+        action, *rest = arguments
+        return call(
+            [self.python, "-m", "uv", "pip", action, "--python", target, *rest],
+            f"uv pip {action}",
+            env=self.environment,
+            cwd=self.folder,
+            minutes=15,
+        )
 
     def pip(self, target: Path, *arguments: str | Path) -> str:
         """Run the workshop's pip on an environment, which needs none of its own."""
@@ -305,9 +316,13 @@ class Workshop:
         """Install a wheel, perhaps with extras, and return the names of all that is then installed."""
         suffix = f"[{','.join(extras)}]" if extras else ""
         requirement = f"{name}{suffix} @ {wheel.path.as_uri()}"
-        # Compiling all of an installation's files takes longer than compiling those that an import touches.
-        self.pip(python, "install", "--no-compile", "-c", self.constraints, requirement)
-        return [entry["name"] for entry in json.loads(self.pip(python, "list", "--format", "json"))]
+        if any(needs_torch(wheel, extra) for extra in (None, *extras)):
+            # Only pip finds a CPU build of torch. Compiling all of an installation's files takes longer than compiling
+            # those that an import touches.
+            self.pip(python, "install", "--no-compile", "-c", self.constraints, requirement)
+        else:
+            self.uv(python, "install", "-c", self.constraints, requirement)
+        return [entry["name"] for entry in json.loads(self.uv(python, "list", "--format", "json"))]
 
 
 # ------------------------------------------------------------------------------ one package
