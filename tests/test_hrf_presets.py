@@ -105,6 +105,16 @@ def test_drm_has_the_table():
 
 
 @needs_torch
+def test_drm_has_the_table():
+    from drm import BalloonReadout
+    from drm.haemodynamics import CANONICAL, GLOVER, SPM12_BALLOON
+
+    assert TABLE["double_gamma"] == {"canonical": CANONICAL, "glover": GLOVER}
+    presets = {"friston2003": BalloonReadout.constants, "spm12": SPM12_BALLOON}
+    assert {case["preset"]: case["constants"] for case in TABLE["balloon"]} == presets
+
+
+@needs_torch
 @pytest.mark.parametrize("case", SAMPLED)
 def test_drm_samples_the_response(case):
     from drm.haemodynamics import sampled_response

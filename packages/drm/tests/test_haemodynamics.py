@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from drm import BalloonReadout, BOLDReadout, sampled_response
-from drm.haemodynamics import GLOVER
+from drm import BalloonReadout, BasisReadout, BOLDReadout, derivative_responses, sampled_response
+from drm.haemodynamics import GLOVER, SPM12_BALLOON
 
 # Samples of SPM at a repetition time of 2 s, scaled to a sum of one.
 SPM = [0, .0866, .3749, .3849, .2161, .0769, .0016, -.0306, -.0373, -.0308, -.0205, -.0116, -.0058,
@@ -82,8 +82,10 @@ def constant(value, n_ticks):
     return torch.full((n_ticks, 1, 1), value, dtype=torch.float64)
 
 
-def test_without_activity_the_balloon_stays_at_rest():
-    assert not balloon(resolution=1000).run(constant(0.0, 2000)).any()
+@pytest.mark.parametrize("n_ticks", [2000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_without_activity_the_balloon_stays_at_rest(n_ticks):
+    with torch.no_grad():
+        assert not balloon(resolution=1000).run(constant(0.0, n_ticks)).any()
 
 
 def test_under_constant_activity_the_balloon_comes_to_its_steady_state():
@@ -154,3 +156,33 @@ def test_wrong_balloons_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             BalloonReadout(1, 1, **options)
+
+
+def test_a_readout_has_the_samples_of_its_convention():
+    impulse = torch.zeros(33, 1, 1)
+    impulse[0] = 1
+    for learn in ((), ("peak_delay",)):
+        readout = BOLDReadout(1, 1, resolution=1000, convention="nilearn", learn=learn, weight=torch.eye(1))
+        found = readout.run(impulse)[:32, 0, 0]
+        expected = sampled_response(1.0, convention="nilearn")
+        torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
+    derivatives = BasisReadout(1, 1, resolution=1000, convention="nilearn", weight=torch.eye(1))
+    with torch.no_grad():
+        derivatives.coefficients.copy_(torch.tensor([[1.0, 0.0]]))
+    rows = derivative_responses(1.0, convention="nilearn")
+    torch.testing.assert_close(derivatives.response[0].double(), rows[0] + rows[1], atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="convention must be"):
+        BOLDReadout(1, 1, resolution=1000, convention="afni")
+    with pytest.raises(ValueError, match="follows no convention"):
+        BasisReadout(1, 1, resolution=1000, basis="fir", convention="nilearn")
+
+
+def test_the_constants_of_spm12_come_to_their_steady_state():
+    readout = BalloonReadout(1, 1, resolution=500, constants=SPM12_BALLOON, weight=torch.eye(1)).double()
+    z, c = 0.2, SPM12_BALLOON
+    flow = 1 + z / c["gamma"]
+    volume = flow ** c["alpha"]
+    content = volume * (1 - (1 - c["rho"]) ** (1 / flow)) / c["rho"]
+    signal = c["volume"] * (c["k1"] * (1 - content) + c["k2"] * (1 - content / volume) + c["k3"] * (1 - volume))
+    found = readout.run(torch.full((400, 1, 1), z, dtype=torch.float64))[-1]
+    assert found.item() == pytest.approx(signal, abs=1e-6)

@@ -74,9 +74,11 @@ def rich_net(vectorised=None):
     readout = JointReadout(
         {
             "bold": BOLDReadout(4, 2, resolution=2, hrf={"duration": 1.0, "peak_delay": 0.3}, learn=["peak_delay"]),
-            "probe": DRMReadout(4, 1, units=[3], n_confounds=1),
+            "probe": DRMReadout(4, 1, units=[3], n_confounds=1, confound_lags=(0, 2)),
             "flow": BalloonReadout(4, 1, resolution=2, constants={"kappa": 0.6}, learn=["tau"], method="euler"),
-            "fixed": BasisReadout(4, 1, resolution=2, weight=torch.ones(1, 4), mask=[[1, 1, 0, 1]]),
+            "fixed": BasisReadout(
+                4, 1, resolution=2, convention="nilearn", weight=torch.ones(1, 4), mask=[[1, 1, 0, 1]]
+            ),
         },
         weights={"probe": 0.5},
     )

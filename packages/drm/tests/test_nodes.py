@@ -189,3 +189,22 @@ def test_confounds_are_added_and_missing_ones_are_not():
     plain = readout.project(activity)
     confounds = torch.tensor([3.0, float("nan")]).view(2, 1, 1)
     torch.testing.assert_close(readout.run(activity, confounds) - plain, torch.tensor([6.0, 0.0]).view(2, 1, 1))
+
+
+def test_confounds_count_at_their_lags_however_time_is_cut():
+    readout = DRMReadout(1, 1, n_confounds=1, confound_lags=(0, 2), weight=torch.zeros(1, 1))
+    with torch.no_grad():
+        readout.confound_weight.copy_(torch.tensor([[2.0, 10.0]]))
+    confounds = torch.tensor([1.0, float("nan"), 3.0, 4.0]).view(4, 1, 1)
+    activity = torch.zeros(4, 1, 1)
+    at_once = readout.run(activity, confounds)
+    assert at_once.flatten().tolist() == [2.0, 0.0, 16.0, 8.0]
+    readout.reset()
+    parts = [readout.run(activity[cut], confounds[cut]) for cut in (slice(0, 1), slice(1, 3), slice(3, 4))]
+    assert torch.equal(torch.cat(parts), at_once)
+
+
+@pytest.mark.parametrize("lags", [(), (0, 0), (-1,), (0.5,)])
+def test_impossible_lags_of_confounds_are_refused(lags):
+    with pytest.raises(ValueError, match="different whole numbers of ticks"):
+        DRMReadout(1, 1, confound_lags=lags)

@@ -37,13 +37,14 @@ class BalloonReadout(DRMReadout):
     constants : mapping of str to float or sequence of n_out floats, optional
         In place of kappa (0.65 per s), gamma (0.41 per s), tau (0.98 s), alpha (0.32), rho (0.34),
         volume (V0, 0.02), k1 (7 rho = 2.38), k2 (2), k3 (2 rho - 0.2 = 0.48).
+        `drm.haemodynamics.SPM12_BALLOON` is a complete set.
     learn : sequence of str, default ()
         The constants that are parameters.
     method : {"euler", "heun", "rk4"}, default "rk4"
         The integration's order is 1, 2 and 4.
     n_steps : int, default 1
         Number of integration steps in a tick; steps of half a second and less are stable.
-    n_confounds, weight, units, mask, generator
+    n_confounds, confound_lags, weight, units, mask, generator
         As for `DRMReadout`.
 
     Raises
@@ -90,13 +91,21 @@ class BalloonReadout(DRMReadout):
         method: Method = "rk4",
         n_steps: int = 1,
         n_confounds: int = 0,
+        confound_lags: Sequence[int] = (0,),
         weight: Tensor | None = None,
         units: Sequence[int] | None = None,
         mask: Any = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(
-            n_in, n_out, n_confounds=n_confounds, weight=weight, units=units, mask=mask, generator=generator
+            n_in,
+            n_out,
+            n_confounds=n_confounds,
+            confound_lags=confound_lags,
+            weight=weight,
+            units=units,
+            mask=mask,
+            generator=generator,
         )
         register_constants(self, self.constants, constants, learn, n_out)
         self.resolution: float = float(resolution)
@@ -168,15 +177,13 @@ class BalloonReadout(DRMReadout):
         q, ratio, v = torch.expm1(log_q), torch.expm1(log_q - log_v), torch.expm1(log_v)
         return -volume * (k1 * q + k2 * ratio + k3 * v)
 
-    def run(self, activity: Tensor, confounds: Tensor | None = None) -> Tensor:
-        """Return the predicted BOLD signal of a stretch of time.
+    def measure(self, activity: Tensor) -> Tensor:
+        """Return the BOLD signal of a stretch of time, without confounds.
 
         Parameters
         ----------
         activity : Tensor, shape (time, batch, n_in)
             Outputs of all populations, in the network's order.
-        confounds : Tensor of shape (time, batch, n_confounds), optional
-            Confounds; NaN where missing.
 
         Returns
         -------
@@ -188,7 +195,7 @@ class BalloonReadout(DRMReadout):
         output, self._memory = self._recurrence(
             neural, neural.new_empty(0), neural.new_zeros(1, *neural.shape[1:]), states, constants
         )
-        return self.confound(output.transpose(1, 2), confounds)
+        return output.transpose(1, 2)
 
     def extra_repr(self) -> str:
         """Return sizes and resolution, for printing."""

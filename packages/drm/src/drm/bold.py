@@ -8,7 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from drm.haemodynamics import CANONICAL, derivative_responses, double_gamma, fir_responses, sampled_response
+from drm.haemodynamics import (
+    CANONICAL,
+    Convention,
+    derivative_responses,
+    double_gamma,
+    fir_responses,
+    response_parameters,
+    sample_times,
+    sampled_response,
+)
 from drm.readout import DRMReadout
 
 __all__ = ["BOLDReadout", "BasisReadout"]
@@ -33,15 +42,13 @@ class _ConvolvedReadout(DRMReadout):
         """The response of each voxel at the ticks after a burst of activity, (n_out, tick)."""
         raise NotImplementedError(f"{type(self).__name__} does not define its response.")
 
-    def run(self, activity: Tensor, confounds: Tensor | None = None) -> Tensor:
-        """Return the predicted BOLD signal of a stretch of time.
+    def measure(self, activity: Tensor) -> Tensor:
+        """Return the BOLD signal of a stretch of time, without confounds.
 
         Parameters
         ----------
         activity : Tensor, shape (time, batch, n_in)
             Outputs of all populations, in the network's order.
-        confounds : Tensor of shape (time, batch, n_confounds), optional
-            Confounds; NaN where missing.
 
         Returns
         -------
@@ -51,7 +58,7 @@ class _ConvolvedReadout(DRMReadout):
         past = self._memory or (neural.new_zeros(self.memory, *neural.shape[1:]),)
         series = torch.cat([*past, neural])
         self._memory = (series[neural.shape[0] :],)
-        return self.confound(_convolve(series, self.response, neural.shape[0]), confounds)
+        return _convolve(series, self.response, neural.shape[0])
 
 
 class BOLDReadout(_ConvolvedReadout):
@@ -76,14 +83,16 @@ class BOLDReadout(_ConvolvedReadout):
     learn : sequence of str, default ()
         The parameters of the response, other than onset and duration, that are learned for each
         voxel by itself; they stay positive.
-    n_confounds, weight, units, mask, generator
+    convention : {"spm", "nilearn"}, default "spm"
+        Whose samples to take, as for `drm.sampled_response`; nilearn's come a tick later.
+    n_confounds, confound_lags, weight, units, mask, generator
         As for `DRMReadout`. ``weight=torch.eye(n)`` gives one voxel for each of n units.
 
     Raises
     ------
     ValueError
-        If the resolution is not positive or not shorter than the response, or a parameter of the
-        response is unknown or not allowed.
+        If the resolution is not positive or not shorter than the response, or the convention or a
+        parameter of the response is unknown or not allowed.
 
     Notes
     -----
@@ -108,22 +117,34 @@ class BOLDReadout(_ConvolvedReadout):
         resolution: float,
         hrf: dict[str, float] | None = None,
         learn: Sequence[str] = (),
+        convention: Convention = "spm",
         n_confounds: int = 0,
+        confound_lags: Sequence[int] = (0,),
         weight: Tensor | None = None,
         units: Sequence[int] | None = None,
         mask: Any = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(
-            n_in, n_out, n_confounds=n_confounds, weight=weight, units=units, mask=mask, generator=generator
+            n_in,
+            n_out,
+            n_confounds=n_confounds,
+            confound_lags=confound_lags,
+            weight=weight,
+            units=units,
+            mask=mask,
+            generator=generator,
         )
         unknown = sorted(set(learn) - set(_POSITIVE))
         if unknown:
             raise ValueError(f"{unknown} cannot be learned; there are {list(_POSITIVE)}.")
         self.resolution: float = float(resolution)
-        # In double precision on the host, whatever the module is moved to: `run` converts it.
-        self._fixed_response = sampled_response(resolution / 1000, parameters=hrf)
-        self._hrf = CANONICAL | (hrf or {})
+        self.convention: Convention = convention
+        self._hrf = response_parameters(convention, hrf)
+        # In double precision on the host, whatever the module is moved to: `response` converts it.
+        seconds = self.resolution / 1000
+        self._fixed_response = sampled_response(seconds, convention=convention, parameters=self._hrf)
+        self._times = sample_times(seconds, convention=convention, duration=self._hrf["duration"])
         self._n_taps = self._fixed_response.shape[0]
         # softplus(x) = log(1 + exp(x)) keeps a parameter positive; this is its inverse.
         self.raw_hrf: nn.ParameterDict = nn.ParameterDict(
@@ -150,14 +171,16 @@ class BOLDReadout(_ConvolvedReadout):
             return self._fixed_response.to(like).expand(self.n_out, -1)
         parameters = {name: value.unsqueeze(1) for name, value in self.hrf.items()}
         del parameters["duration"]
-        ticks = torch.arange(self._n_taps, device=like.device, dtype=like.dtype)
-        response = double_gamma(ticks * (self.resolution / 1000), **parameters)
+        response = double_gamma(self._times.to(like), **parameters)
         return response / response.sum(1, keepdim=True)
 
     def extra_repr(self) -> str:
         """Return sizes, resolution and response, for printing."""
         learned = f", learn={list(self.raw_hrf)}" if len(self.raw_hrf) else ""
-        return f"{super().extra_repr()}, resolution={self.resolution}, hrf={self._hrf}{learned}"
+        return (
+            f"{super().extra_repr()}, resolution={self.resolution}, convention={self.convention!r}, "
+            f"hrf={self._hrf}{learned}"
+        )
 
 
 class BasisReadout(_ConvolvedReadout):
@@ -180,7 +203,9 @@ class BasisReadout(_ConvolvedReadout):
         The responses that are summed: `drm.derivative_responses` or `drm.fir_responses`.
     step : float, default 2
         Seconds between the pieces of ``fir``.
-    n_confounds, weight, units, mask, generator
+    convention : {"spm", "nilearn"}, default "spm"
+        Whose derivatives, as for `drm.derivative_responses`; free responses have none.
+    n_confounds, confound_lags, weight, units, mask, generator
         As for `DRMReadout`.
 
     Attributes
@@ -192,7 +217,7 @@ class BasisReadout(_ConvolvedReadout):
     ------
     ValueError
         If the resolution is not positive, not shorter than the response or longer than the step of
-        the pieces, or the basis is unknown.
+        the pieces, the basis or convention is unknown, or a free response has a convention.
 
     Notes
     -----
@@ -214,24 +239,36 @@ class BasisReadout(_ConvolvedReadout):
         resolution: float,
         basis: Literal["derivatives", "fir"] = "derivatives",
         step: float = 2.0,
+        convention: Convention = "spm",
         n_confounds: int = 0,
+        confound_lags: Sequence[int] = (0,),
         weight: Tensor | None = None,
         units: Sequence[int] | None = None,
         mask: Any = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(
-            n_in, n_out, n_confounds=n_confounds, weight=weight, units=units, mask=mask, generator=generator
+            n_in,
+            n_out,
+            n_confounds=n_confounds,
+            confound_lags=confound_lags,
+            weight=weight,
+            units=units,
+            mask=mask,
+            generator=generator,
         )
         if basis not in ("derivatives", "fir"):
             raise ValueError(f"basis must be 'derivatives' or 'fir', got {basis!r}.")
         self.resolution: float = float(resolution)
+        if basis == "fir" and convention != "spm":
+            raise ValueError(f"A free response follows no convention, got {convention!r}.")
         self.basis = basis
+        self.convention: Convention = convention
         self.step: float = float(step)
         seconds = self.resolution / 1000
         # In double precision on the host, whatever the module is moved to: `response` converts it.
         if basis == "derivatives":
-            self._fixed, self._pieces = derivative_responses(seconds).tensor_split((1,))
+            self._fixed, self._pieces = derivative_responses(seconds, convention=convention).tensor_split((1,))
             initial = torch.zeros(n_out, 2)
         else:
             self._pieces = fir_responses(seconds, step=self.step)
@@ -251,7 +288,10 @@ class BasisReadout(_ConvolvedReadout):
 
     def extra_repr(self) -> str:
         """Return sizes, resolution and basis, for printing."""
-        return f"{super().extra_repr()}, resolution={self.resolution}, basis={self.basis!r}, step={self.step}"
+        return (
+            f"{super().extra_repr()}, resolution={self.resolution}, basis={self.basis!r}, step={self.step}, "
+            f"convention={self.convention!r}"
+        )
 
 
 def _convolve(series: Tensor, response: Tensor, n_ticks: int) -> Tensor:

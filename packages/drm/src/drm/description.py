@@ -407,6 +407,8 @@ def _of_readout(readout: DRMReadout) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": kind, "n_out": readout.n_out}
     if readout.n_confounds:
         found["n_confounds"] = readout.n_confounds
+    if readout.lagged is not None and readout.lagged.lags != (0,):
+        found["confound_lags"] = list(readout.lagged.lags)
     if not isinstance(readout.weight, nn.Parameter):
         found["weight"] = readout.weight.tolist()
     if readout.units is not None:
@@ -415,6 +417,8 @@ def _of_readout(readout: DRMReadout) -> dict[str, Any]:
         found["mask"] = readout.mask.int().tolist()
     if isinstance(readout, (BOLDReadout, BasisReadout, BalloonReadout)):
         found["resolution"] = readout.resolution
+    if isinstance(readout, (BOLDReadout, BasisReadout)) and readout.convention != "spm":
+        found["convention"] = readout.convention
     if isinstance(readout, BOLDReadout):
         hrf = {key: value for key, value in readout.initial_hrf.items() if value != CANONICAL[key]}
         learn = list(readout.raw_hrf)

@@ -1,6 +1,7 @@
 """The haemodynamic response: what a brief burst of activity does to the BOLD signal."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import torch
@@ -9,10 +10,13 @@ from torch import Tensor
 __all__ = [
     "CANONICAL",
     "GLOVER",
+    "SPM12_BALLOON",
     "Convention",
     "derivative_responses",
     "double_gamma",
     "fir_responses",
+    "response_parameters",
+    "sample_times",
     "sampled_response",
 ]
 
@@ -36,6 +40,19 @@ GLOVER: dict[str, float] = CANONICAL | {
     "peak_undershoot_ratio": 1 / 0.48,
 }
 """Parameters of Glover's response to a tone, in seconds, as nilearn has them."""
+
+SPM12_BALLOON: dict[str, float] = {
+    "kappa": 0.64,
+    "gamma": 0.32,
+    "tau": 2.0,
+    "alpha": 0.32,
+    "rho": 0.32,
+    "volume": 0.04,
+    "k1": 4.3 * 40.3 * 0.4 * 0.04,
+    "k2": 25.0 * 0.4 * 0.04,
+    "k3": 0.0,
+}
+"""Constants of SPM12's balloon model at 1.5 T and an echo time of 0.04 s, for `drm.BalloonReadout`."""
 
 
 def _gamma_density(time: Tensor, shape: Tensor, scale: Tensor) -> Tensor:
@@ -117,6 +134,88 @@ def double_gamma(
     return peak - undershoot / p["peak_undershoot_ratio"]
 
 
+def response_parameters(convention: Convention, parameters: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Return all parameters of the response, as a convention has them where none is given.
+
+    Parameters
+    ----------
+    convention : {"spm", "nilearn"}
+        nilearn rounds the undershoot's share to 0.167.
+    parameters : mapping of str to float, optional
+        Parameters in place of those in `CANONICAL`, in seconds.
+
+    Returns
+    -------
+    dict of str to float
+
+    Raises
+    ------
+    ValueError
+        If the convention or a parameter is unknown.
+
+    Examples
+    --------
+    >>> response_parameters("spm", {"peak_delay": 5.0})["peak_delay"]
+    5.0
+    """
+    if convention not in get_args(Convention):
+        raise ValueError(f"convention must be one of {get_args(Convention)}, got {convention!r}.")
+    unknown = sorted(set(parameters or {}) - set(CANONICAL))
+    if unknown:
+        raise ValueError(
+            f"Unknown parameters of the haemodynamic response: {', '.join(unknown)}; there are {', '.join(CANONICAL)}."
+        )
+    known = CANONICAL | dict(parameters or {})
+    if convention == "nilearn" and known["peak_undershoot_ratio"] == CANONICAL["peak_undershoot_ratio"]:
+        known["peak_undershoot_ratio"] = 1 / 0.167
+    return known
+
+
+def sample_times(
+    repetition_time: float, *, convention: Convention = "spm", oversampling: int = 1, duration: float = 32.0
+) -> Tensor:
+    """Return the times after a burst of activity at which a convention samples the response.
+
+    Parameters
+    ----------
+    repetition_time : float
+        Seconds between scans.
+    convention : {"spm", "nilearn"}, default "spm"
+        As for `sampled_response`.
+    oversampling : int, default 1
+        Number of samples for each scan.
+    duration : float, default 32
+        Of the response, in seconds.
+
+    Returns
+    -------
+    Tensor of double precision, shape (sample,)
+        In seconds; nilearn's first lies before the burst.
+
+    Raises
+    ------
+    ValueError
+        If the repetition time is not positive or longer than the response, or `oversampling` is
+        below 1.
+
+    Examples
+    --------
+    >>> sample_times(16.0).tolist(), sample_times(16.0, convention="nilearn").tolist()
+    ([0.0, 16.0, 32.0], [-16.0, 16.0])
+    """
+    if oversampling < 1:
+        raise ValueError(f"oversampling must be at least 1, got {oversampling}.")
+    if not 0 < repetition_time < duration:
+        raise ValueError(
+            f"The time between samples must be above 0 s and below the response's {duration} s, "
+            f"got {repetition_time} s."
+        )
+    step = repetition_time / oversampling
+    if convention == "spm":
+        return torch.arange(math.floor(duration / step + 1e-9) + 1, dtype=torch.float64) * step
+    return torch.linspace(0, duration, round(duration / step), dtype=torch.float64) - step
+
+
 def sampled_response(
     repetition_time: float,
     *,
@@ -160,34 +259,13 @@ def sampled_response(
     ...     parameters={"duration": 20.0}).tolist()[:5]]
     [0.0, 0.0, 0.161, 0.443, 0.335]
     """
-    if convention not in get_args(Convention):
-        raise ValueError(f"convention must be one of {get_args(Convention)}, got {convention!r}.")
-    if oversampling < 1:
-        raise ValueError(f"oversampling must be at least 1, got {oversampling}.")
-    unknown = sorted(set(parameters or {}) - set(CANONICAL))
-    if unknown:
-        raise ValueError(
-            f"Unknown parameters of the haemodynamic response: {', '.join(unknown)}; there are {', '.join(CANONICAL)}."
-        )
-    known = CANONICAL | (parameters or {})
-    duration = known.pop("duration")
-    if not 0 < repetition_time < duration:
-        raise ValueError(
-            f"The time between samples must be above 0 s and below the response's {duration} s, "
-            f"got {repetition_time} s."
-        )
-    step = repetition_time / oversampling
-    if convention == "spm":
-        n_samples = math.floor(duration / step + 1e-9) + 1
-        time = torch.arange(n_samples, dtype=torch.float64) * step
-    else:
-        n_samples = round(duration / step)
-        time = torch.linspace(0, duration, n_samples, dtype=torch.float64) - step
-        if known["peak_undershoot_ratio"] == CANONICAL["peak_undershoot_ratio"]:
-            known["peak_undershoot_ratio"] = 1 / 0.167
+    known = response_parameters(convention, parameters)
+    time = sample_times(
+        repetition_time, convention=convention, oversampling=oversampling, duration=known.pop("duration")
+    )
     response = double_gamma(time, **known)
     if not float(response.sum()) > 0:
-        raise ValueError(f"The haemodynamic response {known} has no positive area at steps of {step} s.")
+        raise ValueError(f"The haemodynamic response {known} has no positive area every {repetition_time} s.")
     return response / response.sum()
 
 

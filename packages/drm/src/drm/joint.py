@@ -73,6 +73,7 @@ class JointReadout(DRMReadout):
         self.readouts: nn.ModuleDict = nn.ModuleDict(readouts)
         self.loss_weights: dict[str, float] = shares
         self.losses: nn.ModuleDict = nn.ModuleDict(losses)
+        self.lagged = None
         self.n_confounds: int = sum(part.n_confounds for part in self._each().values())
 
     def _each(self) -> dict[str, DRMReadout]:
@@ -101,35 +102,35 @@ class JointReadout(DRMReadout):
         """
         return (self, *self._each().values())
 
-    def run(self, activity: Tensor, confounds: Tensor | None = None) -> Tensor:
-        """Return the predicted measurements of all readouts for a stretch of time.
+    def measure(self, activity: Tensor) -> Tensor:
+        """Return the measurements of all readouts for a stretch of time, without confounds.
 
         Parameters
         ----------
         activity : Tensor, shape (time, batch, n_in)
             Outputs of all populations, in the network's order.
-        confounds : Tensor of shape (time, batch, n_confounds), optional
-            Confounds; NaN where missing.
 
         Returns
         -------
         Tensor, shape (time, batch, n_out)
-
-        Raises
-        ------
-        ValueError
-            If the confounds are not `n_confounds` features.
         """
-        n_given = 0 if confounds is None else confounds.shape[-1]
-        if n_given != self.n_confounds:
-            raise ValueError(f"{type(self).__name__} expects {self.n_confounds} confounds, got {n_given}.")
-        found, start = [], 0
-        for part in self._each().values():
-            stop = start + part.n_confounds
-            own = confounds[..., start:stop] if confounds is not None and part.n_confounds else None
-            found.append(part.run(activity, own))
-            start = stop
-        return torch.cat(found, dim=-1)
+        return torch.cat([part.measure(activity) for part in self._each().values()], dim=-1)
+
+    def confounded(self, confounds: Tensor) -> Tensor:
+        """Return what each readout's own confounds add to its measurements.
+
+        Parameters
+        ----------
+        confounds : Tensor, shape (time, batch, n_confounds)
+            NaN where one is missing.
+
+        Returns
+        -------
+        Tensor, shape (time, batch, n_out)
+        """
+        parts = list(self._each().values())
+        own = confounds.split([part.n_confounds for part in parts], dim=-1)
+        return torch.cat([part.confounded(given) for part, given in zip(parts, own, strict=True)], dim=-1)
 
     def reset(self) -> None:
         """Forget the internal state of all readouts."""

@@ -360,7 +360,9 @@ class DRMNet(DRMNode):
         return torch.stack([self.readout(x.split(self.sizes, dim=-1), c) for x, c in ticks])
 
     def _nodes(self) -> list[DRMNode]:
-        return [*self.populations, *self.connections, *self.readout.parts()]  # pyright: ignore
+        parts = self.readout.parts()
+        lagged = [part.lagged for part in parts if part.lagged is not None]
+        return [*self.populations, *self.connections, *parts, *lagged]  # pyright: ignore
 
     @property
     def state(self) -> tuple[tuple[Tensor, ...], ...]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from drm.confounds import LaggedConfounds
 from drm.node import DRMNode
 
 __all__ = ["DRMReadout"]
@@ -17,7 +18,8 @@ __all__ = ["DRMReadout"]
 class DRMReadout(DRMNode):
     """A readout in which each measurement is a weighted sum of all units, at once.
 
-    A subclass overrides `run`, which sees a whole stretch of time; `forward` is one tick of it.
+    A subclass overrides `measure`, which sees a whole stretch of time; `run` adds the confounds, and
+    `forward` is one tick of it.
 
     Parameters
     ----------
@@ -28,6 +30,9 @@ class DRMReadout(DRMNode):
     n_confounds : int, default 0
         Number of confounds (breathing, heart beat, movement) that are added to the measurements,
         with weights that start at zero.
+    confound_lags : sequence of int, default (0,)
+        The lags in ticks at which each confound counts, with weights of their own: breathing and
+        heart beat show in the measurements seconds later.
     weight : Tensor of shape (n_out, n_in), optional
         Fixed weights: these are not learned and there is no bias then. Without them, weights and
         bias are parameters.
@@ -43,7 +48,8 @@ class DRMReadout(DRMNode):
     ------
     ValueError
         If a size is not positive (negative for the confounds), `weight` or `mask` has another
-        shape, weights are not finite, or `units` are not different units that there are.
+        shape, weights are not finite, `units` are not different units that there are, or
+        `confound_lags` are not different whole numbers from 0 on.
 
     Examples
     --------
@@ -63,6 +69,7 @@ class DRMReadout(DRMNode):
         n_out: int = 1,
         *,
         n_confounds: int = 0,
+        confound_lags: Sequence[int] = (0,),
         weight: Tensor | None = None,
         units: Sequence[int] | None = None,
         mask: Any = None,
@@ -72,6 +79,9 @@ class DRMReadout(DRMNode):
         if n_confounds < 0:
             raise ValueError(f"n_confounds must be at least 0, got {n_confounds}.")
         self.n_confounds = n_confounds
+        # Made even where there are no confounds, so that impossible lags are refused.
+        lagged = LaggedConfounds(max(1, n_confounds), tuple(confound_lags))
+        self.lagged: LaggedConfounds | None = lagged if n_confounds else None
         chosen = None if units is None else _chosen(units, n_in)
         self.register_buffer("units", chosen)
         n_in = n_in if chosen is None else chosen.numel()
@@ -95,7 +105,8 @@ class DRMReadout(DRMNode):
                 raise ValueError(f"The weights of {type(self).__name__} must be finite.")
             self.register_buffer("weight", weight.detach().clone())
             self.bias = None
-        self.confound_weight: nn.Parameter = nn.Parameter(torch.zeros(n_out, n_confounds))
+        n_weights = n_confounds * len(lagged.lags)
+        self.confound_weight: nn.Parameter = nn.Parameter(torch.zeros(n_out, n_weights))
 
     @property
     def memory(self) -> int:
@@ -132,30 +143,34 @@ class DRMReadout(DRMNode):
         weight = self.weight if self.mask is None else self.weight * self.mask
         return functional.linear(activity, weight, self.bias)
 
-    def confound(self, measurements: Tensor, confounds: Tensor | None) -> Tensor:
-        """Return the measurements with the confounds' share added.
+    def measure(self, activity: Tensor) -> Tensor:
+        """Return the measurements of a stretch of time, without confounds.
 
         Parameters
         ----------
-        measurements : Tensor, shape (..., n_out)
-        confounds : Tensor of shape (..., n_confounds), optional
+        activity : Tensor, shape (time, batch, n_in)
+            Outputs of all populations, in the network's order.
+
+        Returns
+        -------
+        Tensor, shape (time, batch, n_out)
+        """
+        return self.project(activity)
+
+    def confounded(self, confounds: Tensor) -> Tensor:
+        """Return what confounds add to the measurements.
+
+        Parameters
+        ----------
+        confounds : Tensor of shape (time, batch, n_confounds)
             NaN where a confound is missing: it then adds nothing.
 
         Returns
         -------
-        Tensor, shape (..., n_out)
-
-        Raises
-        ------
-        ValueError
-            If the confounds are not `n_confounds` features.
+        Tensor, shape (time, batch, n_out)
         """
-        n_given = 0 if confounds is None else confounds.shape[-1]
-        if n_given != self.n_confounds:
-            raise ValueError(f"{type(self).__name__} expects {self.n_confounds} confounds, got {n_given}.")
-        if confounds is None:
-            return measurements
-        return measurements + functional.linear(confounds.nan_to_num(), self.confound_weight)
+        present = confounds if self.lagged is None else self.lagged(confounds)
+        return functional.linear(present, self.confound_weight)
 
     def run(self, activity: Tensor, confounds: Tensor | None = None) -> Tensor:
         """Return the predicted measurements of a stretch of time.
@@ -170,8 +185,17 @@ class DRMReadout(DRMNode):
         Returns
         -------
         Tensor, shape (time, batch, n_out)
+
+        Raises
+        ------
+        ValueError
+            If the confounds are not `n_confounds` features.
         """
-        return self.confound(self.project(activity), confounds)
+        n_given = 0 if confounds is None else confounds.shape[-1]
+        if n_given != self.n_confounds:
+            raise ValueError(f"{type(self).__name__} expects {self.n_confounds} confounds, got {n_given}.")
+        measurements = self.measure(activity)
+        return measurements if confounds is None else measurements + self.confounded(confounds)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, x: Sequence[Tensor], confounds: Tensor | None = None
@@ -191,6 +215,18 @@ class DRMReadout(DRMNode):
         """
         activity = torch.cat(tuple(x), dim=-1).unsqueeze(0)
         return self.run(activity, None if confounds is None else confounds.unsqueeze(0))[0]
+
+    def reset(self) -> None:
+        """Forget the internal state, past confounds included."""
+        super().reset()
+        if self.lagged is not None:
+            self.lagged.reset()
+
+    def detach_(self) -> None:
+        """Cut the internal state out of the gradient's history, past confounds included."""
+        super().detach_()
+        if self.lagged is not None:
+            self.lagged.detach_()
 
     def extra_repr(self) -> str:
         """Return the sizes, for printing."""
