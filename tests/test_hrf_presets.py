@@ -97,15 +97,6 @@ def test_conn_data_integrates_the_balloon_model(case):
 
 @needs_torch
 def test_drm_has_the_table():
-    from drm.balloon import BalloonReadout
-    from drm.haemodynamics import CANONICAL, GLOVER
-
-    assert TABLE["double_gamma"] == {"canonical": CANONICAL, "glover": GLOVER}
-    assert dict(BalloonReadout.constants) == TABLE["balloon"][0]["constants"]
-
-
-@needs_torch
-def test_drm_has_the_table():
     from drm import BalloonReadout
     from drm.haemodynamics import CANONICAL, GLOVER, SPM12_BALLOON
 

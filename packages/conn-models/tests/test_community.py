@@ -127,6 +127,7 @@ def test_a_learning_rate_that_explodes_is_reported(scans):
 
 
 @pytest.mark.realdata
+@pytest.mark.slow  # the text of the tutorial, run by tests/test_tutorial.py, sets the same objective up on real scans
 def test_real_scans_fall_into_several_communities(real_data):
     real_data("miniMSC")
     scans = fetch_msc(subjects=("MSC01",), progress=False)

@@ -1,4 +1,7 @@
-"""Pictures of networks, of what they do and of what they learned (extra `plots`: Matplotlib)."""
+"""Pictures of networks, of what they do and of what they learned (extra `plots`).
+
+All draw on the axes that they are given, or else on new ones, which takes Matplotlib: an ImportError names the extra.
+"""
 
 from __future__ import annotations
 
@@ -66,11 +69,6 @@ def plot_graph(net: DRMNet, *, stimuli: bool = True, label_edges: bool | None = 
     Returns
     -------
     Axes
-
-    Raises
-    ------
-    ImportError
-        If Matplotlib is not installed.
     """
     ax = _new_axes() if ax is None else ax
     places, labels = _places(net)
@@ -170,8 +168,6 @@ def plot_activity(
     ------
     ValueError
         If the activity has not three axes, or not the network's units.
-    ImportError
-        If Matplotlib is not installed.
     """
     values = frames_last(activity)
     if values.ndim != 3 or values.shape[1] != sum(net.sizes):
@@ -222,8 +218,6 @@ def plot_responses(
     ------
     ValueError
         If there is not one name for each voxel.
-    ImportError
-        If Matplotlib is not installed.
     """
     responses = readout.response.cpu().numpy()
     if names is not None and len(names) != len(responses):
@@ -254,11 +248,6 @@ def plot_losses(losses: Losses, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-
-    Raises
-    ------
-    ImportError
-        If Matplotlib is not installed.
     """
     ax = _new_axes() if ax is None else ax
     epochs = np.arange(1, len(losses.train) + 1)
