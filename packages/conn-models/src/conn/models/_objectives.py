@@ -1,6 +1,7 @@
 """What a community model may maximise: each objective begins, steps, names its affiliation and scores scans."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal, Protocol
 
 import equinox as eqx
@@ -142,31 +143,16 @@ class LinearObjective:
         else:
             expected = correlation_null_operator(pooled, n_frames=scans.n_independent)
         modularity = smaller(pooled - resolution * expected, scans.valid.size)
-        n_regions = scans.series.shape[1]
-        optimiser = optax.adam(learning_rate)
-
-        @eqx.filter_jit
-        def step(state: tuple[Array, Any], modularity: lx.AbstractLinearOperator) -> tuple[tuple[Array, Any], Array]:
-            logits, memory = state
-
-            def objective(logits: Array) -> Array:
-                return -quadratic_form(modularity, jax.nn.softmax(logits, -1)).sum(-1) / n_regions**2
-
-            value, gradient = jax.value_and_grad(objective)(logits)
-            # The optimiser's steps have no size of their own, and so the objective's scale does not matter to it.
-            updates, memory = optimiser.update(gradient * n_regions, memory, logits)
-            return (jnp.asarray(optax.apply_updates(logits, updates)), memory), value
-
-        self._optimiser, self._step, self._modularity = optimiser, step, modularity
+        self._modularity, self._learning_rate = modularity, jnp.asarray(learning_rate, scans.series.dtype)
 
     def initial(self, restart: int) -> tuple[Array, Any]:
         start = factor_start(self.scans.small, self.n_communities, restart_rng(self.seed, restart))
         shares = np.square(start) / np.square(start).sum(1, keepdims=True)
         logits = jnp.asarray(0.5 * np.log(shares + 1e-2), self.scans.series.dtype)
-        return logits, self._optimiser.init(logits)
+        return logits, optax.adam(self._learning_rate).init(logits)
 
     def step(self, state: tuple[Array, Any]) -> tuple[tuple[Array, Any], dict[str, Array]]:
-        state, value = self._step(state, self._modularity)
+        state, value = _linear_step(state, self._modularity, self._learning_rate)
         return state, {"Total": value}
 
     def finished(self, state: tuple[Array, Any], level: float) -> tuple[tuple[Array, Any], float]:
@@ -179,15 +165,15 @@ class LinearObjective:
         if (refined == labels).all():
             return state, level
         logits = _likeliest(state[0], refined)
-        proposed = logits, self._optimiser.init(logits)
+        proposed = logits, optax.adam(self._learning_rate).init(logits)
         for _ in range(_SETTLING_STEPS):
-            proposed, _ = self._step(proposed, self._modularity)
+            proposed, _ = self.step(proposed)
         proposed = _likeliest(proposed[0], refined), proposed[1]
         proposed_level = -self._total(proposed)
         return (proposed, proposed_level) if proposed_level > level else (state, level)
 
     def _total(self, state: tuple[Array, Any]) -> float:
-        return float(self._step(state, self._modularity)[1])
+        return float(self.step(state)[1]["Total"])
 
     def affiliation(self, state: tuple[Array, Any]) -> NDArray[np.floating]:
         return np.asarray(jax.nn.softmax(state[0], -1))
@@ -206,6 +192,23 @@ class LinearObjective:
         )
 
 
+@eqx.filter_jit
+def _linear_step(
+    state: tuple[Array, Any], modularity: lx.AbstractLinearOperator, learning_rate: Array
+) -> tuple[tuple[Array, Any], Array]:
+    """Return the state after a step uphill, and minus the objective before it."""
+    logits, memory = state
+    n_regions = logits.shape[0]
+
+    def objective(logits: Array) -> Array:
+        return -quadratic_form(modularity, jax.nn.softmax(logits, -1)).sum(-1) / n_regions**2
+
+    value, gradient = jax.value_and_grad(objective)(logits)
+    # The optimiser's steps have no size of their own, and so the objective's scale does not matter to it.
+    updates, memory = optax.adam(learning_rate).update(gradient * n_regions, memory, logits)
+    return (jnp.asarray(optax.apply_updates(logits, updates)), memory), value
+
+
 class RectifiedObjective:
     """The published example: modularity of rectified correlations, and weights of frames learned beside it."""
 
@@ -220,35 +223,20 @@ class RectifiedObjective:
         strengths: tuple[float, float, float, float],
     ) -> None:
         self.scans, self.n_communities, self.seed, self.resolution = scans, n_communities, seed, resolution
-        scheme = _rectified_scheme(resolution, *strengths)
+        self._scheme = _rectified_scheme(resolution, *strengths)
         self._static = corr(scans.series, mask=scans.valid)
-        optimiser = optax.adam(learning_rate)
-
-        @eqx.filter_jit
-        def step(
-            state: "tuple[_Weighting, Any]", inputs: tuple[Array, Array, Array]
-        ) -> "tuple[tuple[_Weighting, Any], dict[str, Array]]":
-            parameters, memory = state
-
-            def objective(parameters: _Weighting) -> Any:
-                return scheme(parameters.outputs(*inputs, resolution=resolution))
-
-            (total, terms), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(parameters)
-            updates, memory = optimiser.update(gradient, memory, eqx.filter(parameters, eqx.is_inexact_array))
-            values = {"Total": total} | {name: term.value for name, term in terms.items()}
-            return (eqx.apply_updates(parameters, updates), memory), values
-
-        self._optimiser, self._step = optimiser, step
+        self._learning_rate = jnp.asarray(learning_rate, scans.series.dtype)
 
     def initial(self, restart: int) -> "tuple[_Weighting, Any]":
         key = jax.random.PRNGKey(self.seed)
         state = _Weighting.initial(
             self.n_communities, self.scans.series.shape, jax.random.fold_in(key, restart) if restart else key
         )
-        return state, self._optimiser.init(eqx.filter(state, eqx.is_inexact_array))
+        return state, optax.adam(self._learning_rate).init(eqx.filter(state, eqx.is_inexact_array))
 
     def step(self, state: "tuple[_Weighting, Any]") -> "tuple[tuple[_Weighting, Any], dict[str, Array]]":
-        return self._step(state, (self.scans.series, self.scans.valid, self._static))
+        inputs = self.scans.series, self.scans.valid, self._static
+        return _rectified_step(state, inputs, self._scheme, self.resolution, self._learning_rate)
 
     def finished(self, state: "tuple[_Weighting, Any]", level: float) -> "tuple[tuple[_Weighting, Any], float]":
         return state, level
@@ -266,6 +254,27 @@ class RectifiedObjective:
         return float(
             relaxed_modularity(corr(scans.series, mask=scans.valid), affiliation, gamma=self.resolution).mean()
         )
+
+
+@eqx.filter_jit
+def _rectified_step(
+    state: "tuple[_Weighting, Any]",
+    inputs: tuple[Array, Array, Array],
+    scheme: LossScheme,
+    resolution: float,
+    learning_rate: Array,
+) -> "tuple[tuple[_Weighting, Any], dict[str, Array]]":
+    """Return the state after a step downhill, and the loss before it, term by term."""
+    parameters, memory = state
+
+    def objective(parameters: _Weighting) -> Any:
+        return scheme(parameters.outputs(*inputs, resolution=resolution))
+
+    (total, terms), gradient = eqx.filter_value_and_grad(objective, has_aux=True)(parameters)
+    trained = eqx.filter(parameters, eqx.is_inexact_array)
+    updates, memory = optax.adam(learning_rate).update(gradient, memory, trained)
+    values = {"Total": total} | {name: term.value for name, term in terms.items()}
+    return (eqx.apply_updates(parameters, updates), memory), values
 
 
 def restart_rng(seed: int, restart: int) -> np.random.Generator | None:
@@ -303,6 +312,7 @@ _scored: Callable[..., Array] = jax.jit(scored, static_argnums=3)
 _decoded: Callable[..., Array] = jax.jit(decoded, static_argnums=4)
 
 
+@cache
 def _rectified_scheme(
     resolution: float, modularity_nu: float, dynamics_nu: float, smoothness_nu: float, bimodality_nu: float
 ) -> LossScheme:

@@ -1,10 +1,11 @@
 """The resolution at which communities are the same in two halves of the scans."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from numpy.typing import ArrayLike, NDArray
 
 from conn.models._extras import library
@@ -117,14 +118,18 @@ def choose_resolution(
     measure = library("sklearn.metrics", "scikit-learn", "communities").adjusted_mutual_info_score
 
     halves = [Scans(series[jnp.asarray(scans)], valid[jnp.asarray(scans)]) for scans in (first, ~first)]
+
+    def objective(scans: Scans, resolution: float) -> LinearObjective:
+        return LinearObjective(scans, n_communities, seed, null="constant_potts", resolution=resolution, refine=refine)
+
+    # Where a search starts does not depend on the resolution.
+    starts = [[objective(scans, float(grid[0])).initial(search) for search in range(n_searches)] for scans in halves]
     agreement, n_found = np.zeros(len(grid)), np.zeros(len(grid))
     for place, resolution in enumerate(grid):
         found = []
-        for scans in halves:
-            objective = LinearObjective(
-                scans, n_communities, seed, null="constant_potts", resolution=float(resolution), refine=refine
-            )
-            found.append([_searched(objective, search, n_epochs) for search in range(n_searches)])
+        for scans, states in zip(halves, starts, strict=True):
+            searched = objective(scans, float(resolution))
+            found.append([_searched(searched, state, n_epochs) for state in states])
         agreement[place] = np.mean(
             [
                 measure(one, other) if len(set(one)) > 1 and len(set(other)) > 1 else 0.0
@@ -148,9 +153,8 @@ def _candidates(candidates: Sequence[float] | None, scans: Scans) -> NDArray[np.
     return scans.mean_correlation * np.array(_FACTORS)
 
 
-def _searched(objective: LinearObjective, search: int, n_epochs: int) -> NDArray[np.integer]:
-    """Return the partition that a search ends in."""
-    state = objective.initial(search)
+def _searched(objective: LinearObjective, state: tuple[Array, Any], n_epochs: int) -> NDArray[np.integer]:
+    """Return the partition that a search from a state ends in."""
     for _ in range(n_epochs):
         state, _ = objective.step(state)
     return objective.affiliation(objective.finished(state, 0.0)[0]).argmax(-1)
