@@ -2,7 +2,7 @@
 
 A page has ``CRITERION``, what must be reached in words, and ``experiment(seed, short=False)``, which returns a
 dictionary with ``score`` and ``baseline`` (numbers) and ``passed`` (the criterion, which may ask for more than the
-score).
+score). A page whose protocol changed after its first seeds were run names the next one as ``FIRST_SEED``.
 """
 
 import argparse
@@ -49,7 +49,9 @@ def main() -> int:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="*", help=f"of {', '.join(names())} (default: all)")
-    parser.add_argument("--seeds", type=int, default=ENOUGH, help="how many, from 0 (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, default=ENOUGH, help="how many, from 0 or the page's FIRST_SEED (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, help=f"page to write (default with {ENOUGH} seeds or more: {RESULTS})")
     settings = parser.parse_args()
     unknown = sorted(set(settings.name) - set(names()))
@@ -60,7 +62,8 @@ def main() -> int:
     page = settings.out or (RESULTS if settings.seeds >= ENOUGH else None)
     for name in settings.name or names():
         module = load(name)
-        found = [_timed(module, seed) for seed in range(settings.seeds)]
+        first = getattr(module, "FIRST_SEED", 0)
+        found = [_timed(module, seed) for seed in range(first, first + settings.seeds)]
         line = row(name, module, found)
         print(line, flush=True)
         if page is not None:

@@ -87,6 +87,20 @@ def test_the_command_runs_every_seed_and_writes_the_page_that_it_is_told(tmp_pat
     assert "| score > 0 \\| guessing | 0.100 | 0.000 |" in (tmp_path / "page.md").read_text()
 
 
+def test_the_command_begins_at_the_first_seed_of_a_page(monkeypatch):
+    seeds = []
+
+    def experiment(seed):
+        seeds.append(seed)
+        return {"score": 0.0, "baseline": 0.0, "passed": True}
+
+    module = SimpleNamespace(__doc__="A title", CRITERION="none", FIRST_SEED=10, experiment=experiment)
+    monkeypatch.setattr(run, "load", lambda name: module)
+    monkeypatch.setattr("sys.argv", ["run.py", run.names()[0], "--seeds", "2"])
+    assert run.main() == 0
+    assert seeds == [10, 11]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["nothing"], "no replication nothing"), (["--seeds", "0"], "--seeds must be at least 1")],

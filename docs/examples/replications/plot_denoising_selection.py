@@ -23,12 +23,16 @@ follow it across people (QC-FC).
 # **Criterion**, in the 100 people not trained on: the median absolute QC-FC lies below the 99th percentile of what
 # permuted motion gives (200 permutations: *chance* is that quotient being at most 1), and the squared error of
 # connectomes against the clean ones is below that of both no and the full regression. It is asked of the first three
-# artefacts with all 100 people a step. Batches and the weak artefact are run and shown as they come.
+# artefacts with all 100 people a step. Batches and the weak artefact are run and shown as they come. Connectomes
+# without any artefact lie below the percentile in 98 % of data sets, and with all three artefacts' people in 95 % of
+# seeds (1000 to 1039): what misses the criterion has an artefact left.
 #
 # **Baseline.** Forward selection of confounds by the same loss on the same people, until no confound lowers it.
 #
-# **Choices** (rank 4, 100 steps of Adam with a rate of 0.05, edges' correlations squared) were made on seeds from 1000
-# on; seeds 0 to 9 are judged.
+# **Choices** (rank 4, 50 and 100 steps of Adam with a rate of 0.05, edges' correlations squared) were made on seeds
+# from 1000 on; seeds 10 to 19 are judged. On seeds 0 to 9 the fit had the 100 steps on QC-FC alone, and 5 of 10 met
+# the criterion. The 50 steps before them were added after that, for the reason given at the fit; the criterion is the
+# same.
 #
 # .. [1] Ciric, Thomas, Esteban & Poldrack (2022), Differentiable programming for functional connectomics.
 #    doi:10.48550/arXiv.2206.00649
@@ -44,7 +48,7 @@ import optax
 from matplotlib.figure import Figure
 
 from conn.eval import qc_fc
-from conn.functional import corr, residualise
+from conn.functional import corr, cov, residualise, triangle_to_vector
 from conn.functional.layers import ConfoundCombination
 from conn.loss import QCFCLoss, meansq_scalarise
 
@@ -55,6 +59,7 @@ CRITERIA = {
     **{f"QC-FC / chance, {kind}": "shown" for kind in ("weak", "batches of 12", "batches of 25", "batches of 50")},
 }
 CRITERION = "; ".join(f"{measure} {asked}" for measure, asked in CRITERIA.items())
+FIRST_SEED = 10
 N_REGIONS, N_CONFOUNDS, N_FRAMES, N_SIGNAL, RANK = 16, 24, 120, 8, 4
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7f7f7f"
 
@@ -102,27 +107,42 @@ def simulate(seed: int, artefact: str, *, n_subjects: int = 100) -> tuple[Data, 
 # %%
 # **The fit.** Only the space that the combinations span matters: the regression projects it out. A step sees all
 # people, or a batch that is drawn anew.
+#
+# QC-FC is a correlation, and hardly falls until nearly all of a large artefact is gone: half of it follows motion as
+# well as the whole does. Descent on QC-FC alone stays on that plateau (homogeneous artefact, seeds 1004 to 1009: from
+# all of eight random starts in two data sets, from four and seven in two others). The first steps are therefore on the
+# slopes of covariances on motion, which fall with the power of the artefact; those that follow are on QC-FC.
 
 
-@partial(jax.jit, static_argnames=("n_steps", "batch"))
-def fit(series, confounds, motion, key, *, n_steps: int = 100, batch: int | None = None):
-    """Return the learned combinations (component, confound), and the loss by step."""
+@partial(jax.jit, static_argnames=("n_first", "n_steps", "batch"))
+def fit(series, confounds, motion, key, *, n_first: int = 50, n_steps: int = 100, batch: int | None = None):
+    """Return the learned combinations (component, confound), and QC-FC by step."""
     start, draws = jax.random.split(key)
-    loss = QCFCLoss(scalarisation=meansq_scalarise())
+    of_correlations = QCFCLoss(scalarisation=meansq_scalarise())
     optimiser = optax.adam(0.05)
-    model = ConfoundCombination.random(N_CONFOUNDS, RANK, key=start)
 
-    def objective(model, chosen):
-        return loss(corr(residualise(series[chosen], model(confounds[chosen]))), motion[chosen])
+    def qcfc(model, chosen):
+        return of_correlations(corr(residualise(series[chosen], model(confounds[chosen]))), motion[chosen])
 
-    def step(carried, key):
-        model, state = carried
-        chosen = jnp.arange(len(motion)) if batch is None else jax.random.permutation(key, len(motion))[:batch]
-        value, gradient = jax.value_and_grad(objective)(model, chosen)
-        updates, state = optimiser.update(gradient, state)
-        return (eqx.apply_updates(model, updates), state), value
+    def slopes(model, chosen):
+        edges = triangle_to_vector(cov(residualise(series[chosen], model(confounds[chosen]))))
+        moved = motion[chosen] - motion[chosen].mean()
+        return jnp.square(moved @ edges / jnp.square(moved).sum()).mean()
 
-    (model, _), history = jax.lax.scan(step, (model, optimiser.init(model)), jax.random.split(draws, n_steps))
+    def descent(model, objective, keys):
+        def step(carried, key):
+            model, state = carried
+            chosen = jnp.arange(len(motion)) if batch is None else jax.random.permutation(key, len(motion))[:batch]
+            value, gradient = jax.value_and_grad(objective)(model, chosen)
+            updates, state = optimiser.update(gradient, state)
+            return (eqx.apply_updates(model, updates), state), value
+
+        (model, _), values = jax.lax.scan(step, (model, optimiser.init(model)), keys)
+        return model, values
+
+    first, then = jnp.split(jax.random.split(draws, n_first + n_steps), [n_first])
+    model, _ = descent(ConfoundCombination.random(N_CONFOUNDS, RANK, key=start), slopes, first)
+    model, history = descent(model, qcfc, then)
     return model.mixture, history
 
 
