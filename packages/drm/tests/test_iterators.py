@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from drm import DRMIterator, events_to_samples
+from drm import DRM, DRMConnection, DRMIterator, DRMNet, DRMPopulation, DRMReadout, connect, events_to_samples
 
 NAN = float("nan")
 
@@ -28,7 +30,7 @@ def test_lists_and_arrays_give_the_same():
 
 def test_time_runs_to_the_last_stimulus_or_response_but_not_confound():
     assert len(DRMIterator(1, [[1.0]], [0], [[1.0]], [6])) == 7
-    assert len(DRMIterator(1, [[1.0]], [6], [[1.0]], [0])) == 7
+    assert len(DRMIterator(1, [[1.0], [1.0]], [0, 6], [[1.0]], [0])) == 7
     items = DRMIterator(1, [[1.0]], [1], confounds=[[1.0], [2.0]], confound_time=[1, 9])
     assert len(items) == 2
     items.next()
@@ -86,7 +88,11 @@ def test_the_mean_of_duplicates_leaves_out_what_is_missing():
     ("changes", "message"),
     [
         ({"resolution": 0}, "above 0 ms"),
-        ({"stimulus": None, "stim_time": None}, "A stimulus is needed"),
+        ({"stimulus": None, "stim_time": None, "response": None, "resp_time": None}, "or a response is needed"),
+        ({"stimulus": None, "stim_time": None, "mark_missing": True}, "mark_missing needs a stimulus"),
+        ({"stim_time": [3, 4]}, "responses end at 2 ms, before the first stimulus at 3 ms"),
+        ({"resp_time": [60_004]}, "responses begin at 60004 ms, more than a minute after"),
+        ({"stimulus": [[math.inf], [1.0]], "mark_missing": True}, "stimulus must be finite"),
         ({"stimulus": [[NAN], [1.0]]}, "stimulus must be finite"),
         ({"stim_time": [0]}, "2 samples, its times have shape"),
         ({"stim_time": [0, -1]}, "not negative"),
@@ -162,3 +168,39 @@ def test_wrong_events_are_refused_by_number():
             events_to_samples(*events, resolution=1, n_ticks=10)
     with pytest.raises(ValueError, match="resolution must be above 0"):
         events_to_samples([0], [1], [1], resolution=0, n_ticks=10)
+
+
+def test_without_a_stimulus_time_runs_to_the_last_response():
+    generator = torch.Generator().manual_seed(0)
+    pair = [DRMPopulation(1, 1, noise=1.0, generator=generator) for _ in range(2)]
+    net = DRMNet(pair, [None, None], connect(pair, present=[[0, 1], [1, 0]]), DRMReadout(2, 2, generator=generator))
+    for response in (np.ones((5, 2)), np.ones((5, 3, 2))):
+        rest = DRMIterator(10, None, None, response, 10 * np.arange(5), batch_size=2 if response.ndim == 2 else None)
+        responses, _ = DRM(net).forward(rest)
+        assert responses.shape[:2] == (len(rest), rest.batch_size)
+        DRM(net).estimate(rest)
+    driven = DRMNet([DRMPopulation(1, 1)], [DRMConnection()], [[None]], DRMReadout(1, 2))
+    with pytest.raises(ValueError, match="expects 1 stimulus features, got 0"):
+        DRM(driven).forward(rest)
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ("zero", [(0, 1), (1, 0), (0, 1), (0, 1), (3, 0), (0, 1)]),
+        ("hold", [(0, 1), (1, 0), (1, 0), (0, 1), (3, 0), (3, 0)]),
+        ("linear", [(0, 1), (1, 0), (0, 1), (0, 1), (3, 0), (0, 1)]),
+    ],
+)
+def test_a_missing_stimulus_is_marked(between, expected):
+    sound = {"sound": [[2.0, 5.0]], "light": [[1.0], [NAN], [3.0]]}
+    items = DRMIterator(1, sound, {"sound": [0], "light": [1, 3, 4]}, [[0.0]], [5], between=between, mark_missing=True)
+    assert items.streams["stimulus"] == {"sound": slice(0, 3), "light": slice(3, 5)}
+    found = items.next_block(6)["stimulus"][:, 0]
+    assert [tuple(row) for row in found[:, 3:].int().tolist()] == expected
+    assert found[0, :3].tolist() == [2.0, 5.0, 0.0]
+
+
+def test_what_fills_up_the_last_stretch_is_marked_as_missing():
+    items = DRMIterator(1, np.ones((5, 1)), range(5), np.ones((5, 1)), range(5), batch_size=2, mark_missing=True)
+    assert items.next_block(3)["stimulus"][-1].tolist() == [[1.0, 0.0], [0.0, 1.0]]

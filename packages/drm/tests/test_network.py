@@ -1,12 +1,13 @@
 import copy
-import math
 import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from drm import DRMConnection, DRMNet, DRMPopulation, DRMReadout, connect, coupling
+from drm import DRMConnection, DRMNet, DRMPopulation, DRMReadout, connect, coupling, products, recurrence
+from drm.coupling import Costs
+from drm.products import DensePerLag, Gathered, Sparse
 
 DOUBLE = torch.float64
 
@@ -87,22 +88,54 @@ def test_the_gradient_holds_where_neighbouring_values_belong_to_two_ticks():
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("sizes", [(2, 1, 3), (4, 4, 4)])
-@pytest.mark.parametrize("sparse_cost", [0.0, math.inf])
-@pytest.mark.parametrize("gather_cost", [0.0, 1e9])
-@pytest.mark.parametrize("dense_gradient", [0, 10**9])
-def test_all_ways_of_coupling_are_one(sizes, sparse_cost, gather_cost, dense_gradient, monkeypatch):
-    monkeypatch.setattr(coupling, "_SPARSE_COST", sparse_cost)
-    monkeypatch.setattr(coupling, "_GATHER_COST", max(gather_cost, 1e-9))
-    monkeypatch.setattr(coupling, "_CACHED", 100)
-    monkeypatch.setattr(coupling, "_DENSE_FOR_LONG", dense_gradient)
-    monkeypatch.setattr(coupling, "_DENSE_FOR_SHORT", dense_gradient)
+NEVER = 1e12
+WAYS = {
+    "dense": Costs(gathered_run=NEVER, gathered_single=NEVER, sparse=NEVER),
+    "gathered": Costs(gathered_run=0, gathered_single=0, dense=NEVER, sparse=NEVER**2),
+    "sparse, dense gradient": Costs(gathered_run=NEVER, gathered_single=NEVER, sparse=0, call=0),
+    "sparse, gathered gradient": Costs(gathered_run=0, gathered_single=0, dense=NEVER, sparse=0, call=0),
+}
+
+
+@pytest.mark.parametrize("sizes", [(2, 1, 3), (4, 4, 4), (1, 1, 1, 1, 1)])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cached", [1, 10**6])
+def test_all_ways_of_coupling_are_one(sizes, way, cached, monkeypatch):
+    monkeypatch.setattr(coupling, "COSTS", WAYS[way])
+    monkeypatch.setattr(products, "_CACHED", cached)
+    monkeypatch.setattr(products, "_HELD", 40 * cached)
+    monkeypatch.setattr(recurrence, "_HELD", 100 * cached)
     x = stimulus()
-    fast = gradients(random_net(1, vectorised=True, sizes=sizes), x, (5,))
+    net = random_net(1, vectorised=True, sizes=sizes)
+    planned = net._assembly.recurrence.product
+    assert type(planned.product).__name__.lower().startswith(way.split(",")[0].removesuffix("ed"))
+    assert type(planned.gradient).__name__.startswith("Dense" if "dense" in way else "Gathered")
+    fast = gradients(net, x, (5,))
     slow = gradients(random_net(1, vectorised=False, sizes=sizes), x, (5,))
     torch.testing.assert_close(fast[:2], slow[:2], rtol=1e-10, atol=1e-12)
     for ours, theirs in zip(fast[2], slow[2], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("n_units", "lags", "product", "gradient"),
+    [
+        (1, lambda i, j: 1 + 0 * i, DensePerLag, DensePerLag),
+        (16, lambda i, j: 1 + (3 * i + 5 * j) % 8, Gathered, Gathered),
+        (1, lambda i, j: 1 + (3 * i + 5 * j) % 13, Sparse, DensePerLag),
+        (1, lambda i, j: 1 + j % 50, Gathered, Gathered),
+    ],
+)
+def test_the_plan_takes_the_way_that_fits_the_network(n_units, lags, product, gradient):
+    n = 96 // n_units * (4 if n_units > 1 else 1)
+    i, j = torch.arange(n).view(-1, 1), torch.arange(n).view(1, -1)
+    block = torch.arange(n).repeat_interleave(n_units)
+    unit = torch.arange(n * n_units)
+    row, column = torch.meshgrid(unit, unit, indexing="ij")
+    lag = lags(i, j).expand(n, n)[block][:, block]
+    edges = coupling.Edges(*(x.flatten() for x in (row, column, lag, block[row], block[column])))
+    plan = coupling.LaggedProduct(edges, n_rows=unit.numel(), n_columns=unit.numel(), shift=-1, origin=60)
+    assert (type(plan.product), type(plan.gradient)) == (product, gradient)
 
 
 def test_gradient_of_the_vectorised_net_matches_finite_differences():

@@ -123,8 +123,25 @@ def rates(*resolutions):
 def test_a_delay_of_seconds_between_areas_is_warned_of():
     pair = rates(1.0, 1.0)
     wp = [[None, None], [DRMConnection(delay=5000), None]]
-    with pytest.warns(UserWarning, match="from area 0 to area 1 takes 5000 ms"):
+    with pytest.warns(UserWarning, match="1 connections take .* from area 0 to area 1, 5000 ms"):
         DRMNet(pair, [DRMConnection(), None], wp, DRMReadout(2, 1))
+
+
+def test_many_delays_that_cannot_be_right_make_one_warning():
+    n = 5
+    areas = [LeakyRatePopulation(n, 1, resolution=1, time_constant=20, name=f"area {k}") for k in range(n)]
+    delays = 3000 + np.arange(n * n).reshape(n, n)
+    wp = connect(areas, present=~np.eye(n, dtype=bool), delays=delays)
+    with pytest.warns(UserWarning, match="20 connections take .* from area 3 to area 4, 3023 ms") as found:
+        DRMNet(areas, [DRMConnection() for _ in areas], wp, DRMReadout(n, 1))
+    assert len(found) == 1
+
+
+def test_delays_that_are_shorter_than_the_tick_are_warned_of():
+    lengths = np.array([[0, 30, 60], [30, 0, 90], [60, 90, 0]])
+    assert conduction_delays(lengths, resolution=5).tolist() == [[1, 1, 2], [1, 1, 3], [2, 3, 1]]
+    with pytest.warns(UserWarning, match="6 of 6 delays, from 5 ms on, are shorter than half a tick of 500 ms"):
+        conduction_delays(lengths, resolution=500)
 
 
 def test_parts_with_ticks_of_other_lengths_are_refused():

@@ -10,7 +10,10 @@ from drm import (
     DRMNet,
     DRMPopulation,
     DRMReadout,
+    LeakyRatePopulation,
+    LearnedDelayConnection,
     connect,
+    narrow_delays,
 )
 
 
@@ -343,6 +346,11 @@ def test_checkpoints_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
     other = two_populations(0)
     with pytest.raises(ValueError, match="belongs to another network"):
         DRM(other).estimate(data, n_epochs=2, checkpoint=path)
+    net = small()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(ValueError, match="belongs to the optimiser Adam, not SGD"):
+        DRM(net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1)).estimate(data, n_epochs=2, checkpoint=path)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"not a checkpoint", b""):
         path.write_bytes(content)
@@ -354,6 +362,48 @@ def test_checkpoints_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
         DRM(small()).estimate(data, n_epochs=2, checkpoint=path)
     with pytest.raises(FileNotFoundError):
         DRM(small()).estimate(data, checkpoint=tmp_path / "missing" / "model.pt")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mask": [[1, 0]]},
+        {"sign": [1, 0]},
+        {"noise": 0.1},
+        {"resolution": 2},
+        {"activation": "relu"},
+        {"name": "V1"},
+    ],
+)
+def test_networks_that_are_built_otherwise_have_another_signature(changes):
+    def signature(**settings):
+        population = LeakyRatePopulation(2, 1, **({"resolution": 1, "time_constant": 5.0} | settings))
+        return DRMNet([population], [DRMConnection(2, 2)], [[None]], DRMReadout()).signature()
+
+    assert signature() == signature(time_constant=9.0)
+    assert signature() != signature(**changes)
+
+
+def test_what_changes_from_epoch_to_epoch_goes_on_after_an_interruption(tmp_path):
+    def train(n_epochs, checkpoint=None):
+        generator = torch.Generator().manual_seed(0)
+        line = LearnedDelayConnection(resolution=1, initial=4, minimum=1, maximum=12)
+        area = DRMPopulation(1, 1, negative_slope=1.0, generator=generator)
+        model = DRM(DRMNet([area], [line], [[None]], DRMReadout(1, 1, weight=torch.eye(1))), learning_rate=0.05)
+        narrow = narrow_delays(model.net, start=8, n_epochs=6)
+
+        def change(epoch, train, validation):
+            narrow(epoch)
+            model.optimizer.param_groups[0]["lr"] *= 0.5
+
+        values = np.random.default_rng(0).normal(size=(30, 1))
+        data = DRMIterator(1, values, range(30), values, range(30))
+        losses = model.estimate(data, n_epochs=n_epochs, checkpoint=checkpoint, on_epoch=change)
+        return losses.train.tolist(), line.width, line.milliseconds().item()
+
+    path = tmp_path / "model.pt"
+    train(2, path)
+    assert train(5, path) == train(5)
 
 
 def test_the_state_can_be_kept_and_taken_up_again():

@@ -12,7 +12,7 @@ from drm.haemodynamics import derivative_responses, double_gamma, fir_responses,
 from drm.inspection import Edge, currents, edges, summary, to_dot
 from drm.iterators import DRMIterator, events_to_samples
 from drm.joint import JointReadout
-from drm.learned_delay import LearnedDelayConnection, TractConnection, Velocity
+from drm.learned_delay import LearnedDelayConnection, TractConnection, Velocity, narrow_delays
 from drm.low_rank import LowRankConnection
 from drm.neural_mass import (
     HopfPopulation,
@@ -25,6 +25,8 @@ from drm.orientation import frames_last, time_first
 from drm.population import DRMPopulation
 from drm.rate import LeakyRatePopulation
 from drm.readout import DRMReadout
+from drm.segments import RandomSegments, time_folds
+from drm.ticks import Ticks
 from drm.voxels import region_means, units_of, voxel_mask
 from drm.wiring import connect
 
@@ -50,6 +52,8 @@ __all__ = [
     "LearnedDelayConnection",
     "LowRankConnection",
     "NeuralMassPopulation",
+    "RandomSegments",
+    "Ticks",
     "TractConnection",
     "Velocity",
     "WilsonCowanPopulation",
@@ -68,11 +72,13 @@ __all__ = [
     "fir_responses",
     "frames_last",
     "load_description",
+    "narrow_delays",
     "region_means",
     "sampled_response",
     "save_description",
     "summary",
     "time_first",
+    "time_folds",
     "to_dot",
     "units_of",
     "voxel_mask",

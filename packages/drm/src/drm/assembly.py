@@ -104,8 +104,7 @@ class Assembly:
         noisy = [rows[i] for i, p in enumerate(populations) if p.noise is not None]
         self.noisy_rows: Tensor | None = torch.cat(noisy) if noisy else None
         self._index_weights(populations, inlets, wp, units, rows)
-        edges = None if self.edge_entry.numel() == 0 else self.edges
-        self.recurrence: Recurrence = Recurrence(kinds, edges)
+        self.recurrence: Recurrence = Recurrence(kinds, self.edges)
         self.device: torch.device = torch.device("cpu")
 
     def _index_weights(
@@ -116,7 +115,11 @@ class Assembly:
         units: list[Tensor],
         rows: list[Tensor],
     ) -> None:
-        """Find where each entry of each population's weights belongs."""
+        """Find where each entry of each population's weights belongs.
+
+        The entries are numbered as `run` puts them side by side: those of the stimuli, and apart
+        from these all others. In a plain network the others are the edges, in their order.
+        """
         edges, stimuli = _Entries(), _Entries()
         self.tapped: list[DRMConnection] = []
         # Weights of features that are sums of a sender's units: they are multiplied out first.
@@ -134,18 +137,22 @@ class Assembly:
             n_shares += len(line.lags)
             return lags, torch.arange(n_shares - len(line.lags), n_shares).view(-1, 1, 1)
 
-        n_before = 0
-        for i, population in enumerate(populations):
+        self.inlet_widths: list[int] = [sum(line.n_out for _, line in lines) for lines in inlets]
+        n_before = n_before_stimuli = 0
+        for i, (population, width) in enumerate(zip(populations, self.inlet_widths, strict=True)):
             row = rows[i].unsqueeze(1)
-            n_entries = row.numel() * population.n_in
-            entry = n_before + torch.arange(n_entries).view(-1, population.n_in)
-            n_before += n_entries
+            entry = n_before_stimuli + torch.arange(row.numel() * width).view(row.numel(), width)
+            n_before_stimuli += entry.numel()
             offset = 0
             for features, line in inlets[i]:
                 columns = torch.arange(self.n_stimulus)[features]
                 block = entry[:, offset : offset + line.n_out]
                 offset += line.n_out
                 stimuli.add(block, *taps(line), row, columns)
+            n_others = population.n_in - width
+            entry = n_before + torch.arange(row.numel() * n_others).view(row.numel(), n_others)
+            n_before += entry.numel()
+            offset = 0
             here = torch.tensor(i)
             # All plain lines of a target together: a whole brain has 100,000 of them.
             plain: list[tuple[int, int, int]] = []
@@ -153,7 +160,8 @@ class Assembly:
                 if line is None:
                     continue
                 if line.projection is not None:
-                    self.projected.append((i, slice(offset, offset + line.n_out), line))
+                    columns = slice(width + offset, width + offset + line.n_out)
+                    self.projected.append((i, columns, line))
                     senders.append(j)
                     offset += line.n_out
                     continue
@@ -184,7 +192,7 @@ class Assembly:
             block = n_before + torch.arange(n_entries).view(-1, line.n_in)
             n_before += n_entries
             edges.add(block, *taps(line), rows[i].unsqueeze(1), units[j], torch.tensor(i), torch.tensor(j))
-        self.edge_entry: Tensor
+        self.edge_entry: Tensor | None
         self.edge_share: Tensor
         self.stimulus_entry: Tensor
         self.stimulus_share: Tensor
@@ -192,7 +200,12 @@ class Assembly:
         self.stimulus_column: Tensor
         self.stimulus_place: Tensor
         self.edge_entry, lag, self.edge_share, row, column, row_block, column_block = edges.joined(7)
-        self.edges: Edges = Edges(row, column, lag, row_block, column_block)
+        self.edges: Edges | None = None
+        if row.numel():
+            self.edges = Edges(row, column, lag, row_block, column_block)
+        everything = torch.arange(n_before)
+        if torch.equal(self.edge_entry, everything):
+            self.edge_entry = None
         self.stimulus_entry, lag, self.stimulus_share, self.stimulus_row, self.stimulus_column = stimuli.joined(5)
         distinct, self.stimulus_place = torch.unique(lag, return_inverse=True)
         self.stimulus_lags: list[int] = distinct.tolist()
@@ -269,12 +282,19 @@ class Assembly:
             for i, columns, line in self.projected
             if (projection := line.projection) is not None
         ]
-        blocks = [*own, *(block for block in recurrent if block is not None), *multiplied]
-        weights = torch.cat([block.flatten() for block in blocks])
+        parts = [
+            block.split([width, block.shape[1] - width], dim=1)
+            for block, width in zip(own, self.inlet_widths, strict=True)
+        ]
+        others = [*(part for _, part in parts), *(block for block in recurrent if block is not None), *multiplied]
+        edge_weights = torch.cat([block.flatten() for block in others])
+        stimulus_weights = torch.cat([part.flatten() for part, _ in parts])
         seen = torch.cat([past_stimulus, stimulus])
         n_ticks = stimulus.shape[0]
-        shares = self._shares(weights)
-        edge_weights, stimulus_weights = weights[self.edge_entry], weights[self.stimulus_entry]
+        shares = self._shares(edge_weights)
+        stimulus_weights = stimulus_weights[self.stimulus_entry]
+        if self.edge_entry is not None:
+            edge_weights = edge_weights[self.edge_entry]
         if shares is not None:
             edge_weights = edge_weights * shares[self.edge_share]
             stimulus_weights = stimulus_weights * shares[self.stimulus_share]

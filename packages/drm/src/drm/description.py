@@ -18,6 +18,7 @@ from drm.gated import GRUPopulation, LSTMPopulation
 from drm.haemodynamics import CANONICAL
 from drm.joint import JointReadout
 from drm.learned_delay import LearnedDelayConnection, TractConnection, Velocity
+from drm.loss import DRMLoss
 from drm.low_rank import LowRankConnection
 from drm.network import DRMNet
 from drm.neural_mass import (
@@ -30,6 +31,7 @@ from drm.neural_mass import (
 from drm.population import DRMPopulation
 from drm.rate import LeakyRatePopulation
 from drm.readout import DRMReadout
+from drm.training import DRM
 
 __all__ = ["build", "describe", "load_description", "save_description"]
 
@@ -51,7 +53,7 @@ _READOUTS: dict[str, type[DRMReadout]] = {
 }
 
 
-def describe(net: DRMNet) -> dict[str, Any]:
+def describe(net: DRMNet | DRM) -> dict[str, Any]:
     """Return what a network is made of, as numbers, text, lists and dicts.
 
     Constants that are learned are given with their present values. Weights are left out: they are
@@ -59,21 +61,22 @@ def describe(net: DRMNet) -> dict[str, Any]:
 
     Parameters
     ----------
-    net : DRMNet
+    net : DRMNet or DRM
         Of this package's own kinds of populations, connections and readouts.
 
     Returns
     -------
     dict
         With ``stimuli`` (features of each), ``populations``, ``connections``, ``readout`` and
-        ``mode``; what has its default value is left out. `build` makes a network of it,
-        `save_description` a JSON or TOML file.
+        ``mode``; of a `DRM` also ``training``, the keywords with which to make it again. What has
+        its default value is left out. `build` makes a network of it, `save_description` a JSON or
+        TOML file.
 
     Raises
     ------
     ValueError
-        If a part is of a kind of the user's own, two populations share a name, or a readout has a
-        loss of its own.
+        If a part is of a kind of the user's own, two populations share a name, a readout has a
+        loss of its own, or a `DRM` has another loss than `DRMLoss` or optimiser than Adam.
 
     Examples
     --------
@@ -82,6 +85,11 @@ def describe(net: DRMNet) -> dict[str, Any]:
     >>> describe(net)["populations"], describe(net)["connections"]
     ([{'name': 'V1', 'kind': 'DRMPopulation', 'n_out': 2}], [{'stimulus': 'stimulus', 'target': 'V1', 'delay': 2}])
     """
+    if isinstance(net, DRM):
+        for what, part, known in (("loss", net.loss, DRMLoss), ("optimiser", net.optimizer, torch.optim.Adam)):
+            if type(part) is not known:
+                raise ValueError(f"A description knows of no {what} but {known.__name__}, got {type(part).__name__}.")
+        return {**describe(net.net), "training": net.settings}
     if len(set(net.names)) < len(net.names):
         raise ValueError(f"Populations need names of their own to be described, got {net.names}.")
     shared = _Shared()
@@ -118,6 +126,7 @@ def build(description: Mapping[str, Any], *, generator: torch.Generator | None =
     ----------
     description : mapping
         As `describe` gives it. The sizes of inputs are not in it: they follow from the connections.
+        What it says of ``training`` is not used: ``DRM(net, **description["training"])`` takes it.
     generator : torch.Generator, optional
         Source of the initial weights; the global generator of torch when not given.
     seed : int, default 0
@@ -144,7 +153,8 @@ def build(description: Mapping[str, Any], *, generator: torch.Generator | None =
     >>> net.names, net.populations[0].n_in, net.readout.n_out
     (['V1'], 1, 3)
     """
-    unknown = sorted(set(description) - {"mode", "stimuli", "populations", "connections", "readout", "velocities"})
+    known = {"mode", "stimuli", "populations", "connections", "readout", "velocities", "training"}
+    unknown = sorted(set(description) - known)
     if unknown:
         raise ValueError(f"A description has no {unknown}.")
     stimuli = dict(_key(description, "stimuli", "The description"))

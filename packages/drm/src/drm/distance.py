@@ -76,7 +76,7 @@ def conduction_delays(lengths: Any, *, velocity: float = 6.0, resolution: float)
     -----
     UserWarning
         If a delay is longer than two seconds or the velocity lies outside 0.1 to 150 m/s, which
-        hints at other units.
+        hints at other units; if most delays are shorter than half a tick and lengthened to one.
 
     Examples
     --------
@@ -100,6 +100,14 @@ def conduction_delays(lengths: Any, *, velocity: float = 6.0, resolution: float)
         warnings.warn(
             f"The longest delay is {milliseconds.max():g} ms, over {array.max():g} mm at {velocity:g} m/s; between "
             "cortical areas it takes milliseconds to tens of them. Are the lengths in millimetres?",
+            stacklevel=2,
+        )
+    apart = milliseconds[milliseconds > 0]
+    n_short = int((apart < resolution / 2).sum())
+    if 2 * n_short > apart.size and velocity <= _FASTEST:
+        warnings.warn(
+            f"{n_short} of {apart.size} delays, from {apart.min():.3g} ms on, are shorter than half a tick of "
+            f"{resolution:g} ms and are lengthened to one: the network cannot tell them apart.",
             stacklevel=2,
         )
     return np.maximum(1, np.floor(milliseconds / resolution + 0.5)).astype(np.int64)

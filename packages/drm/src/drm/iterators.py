@@ -2,19 +2,23 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+
+from drm.ticks import Ticks
 
 __all__ = ["Between", "DRMIterator", "Duplicates", "bin_samples", "events_to_samples"]
 
 Duplicates = Literal["error", "mean", "last"]
 Between = Literal["zero", "hold", "linear"]
 
+# Milliseconds: twice as long as a haemodynamic response lasts.
+_LONGEST_SILENCE = 60_000.0
 
-class DRMIterator:
+
+class DRMIterator(Ticks):
     """What happens at each tick: the stimulus and, where there was one, the measurement.
 
     Samples with their own times and rates are put on one grid of ticks, tick k lying at
@@ -29,9 +33,10 @@ class DRMIterator:
     ----------
     resolution : float
         Length of a tick in milliseconds.
-    stimulus : array, shape (sample, feature) or (sample, batch, feature); or mapping of str to these
+    stimulus : array, shape (sample, feature) or (sample, batch, feature); or mapping of str to these; or None
         Finite. A mapping holds several named stimuli, each with its own times; their features are
-        put side by side in its order. So it is with response and confounds.
+        put side by side in its order. So it is with response and confounds. None for networks that
+        receive no stimulus: time then runs to the last response.
     stim_time : array, shape (sample,); or mapping of str to these
         Times of the stimulus samples in milliseconds, from 0 on, in any order.
     response : array, shape (sample, measurement) or (sample, batch, measurement), optional; or mapping
@@ -53,6 +58,10 @@ class DRMIterator:
         The stimulus at ticks between its samples: none, that of the sample before, or in
         proportion to the distance from the samples on both sides. Before the first sample and
         (but for "hold") after the last there is none.
+    mark_missing : bool, default False
+        Whether each stimulus gets one more feature, which is 1 at ticks where it is missing and 0
+        elsewhere: a zero alone does not tell a dark screen from a stimulus that nobody recorded.
+        NaN then stand for missing samples.
     dtype : torch.dtype, optional
         Of the tensors given; torch's default type when not given.
     device : torch.device or str, optional
@@ -67,8 +76,9 @@ class DRMIterator:
     ------
     ValueError
         If shapes or times do not fit, a time is negative or not finite, two samples fall in one
-        tick (with ``duplicates="error"``), the stimulus is not finite, or no measurement falls in
-        the ticks that are used.
+        tick (with ``duplicates="error"``), the stimulus is not finite, no measurement falls in the
+        ticks that are used, or the responses end before the first stimulus or begin more than a
+        minute after the last.
 
     Examples
     --------
@@ -96,6 +106,7 @@ class DRMIterator:
         confound_time: Any = None,
         duplicates: Duplicates = "error",
         between: Between = "zero",
+        mark_missing: bool = False,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
@@ -103,7 +114,7 @@ class DRMIterator:
             raise ValueError(f"The resolution must be above 0 ms, got {resolution}.")
         if between not in get_args(Between):
             raise ValueError(f"between must be one of {get_args(Between)}, got {between!r}.")
-        self.resolution: float = float(resolution)
+        resolution = float(resolution)
         given = {
             **_named("stimulus", stimulus, stim_time),
             **_named("response", response, resp_time),
@@ -111,14 +122,23 @@ class DRMIterator:
         }
         found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         for (kind, name), (values, times) in given.items():
-            stream = _stream(kind if kind == name else f"{kind} {name!r}", values, times, self.resolution)
+            stream = _stream(kind if kind == name else f"{kind} {name!r}", values, times, resolution)
             if stream is not None:
                 found[kind, name] = stream
         stimuli = [stream for (kind, _), stream in found.items() if kind == "stimulus"]
-        if not stimuli:
-            raise ValueError("A stimulus is needed; give zeros where there is none.")
-        if not all(np.isfinite(values).all() for values, _ in stimuli):
-            raise ValueError("The stimulus must be finite; leave out the samples that are missing.")
+        responses = [stream for (kind, _), stream in found.items() if kind == "response"]
+        if not stimuli and not responses:
+            raise ValueError("A stimulus or a response is needed.")
+        if mark_missing and not stimuli:
+            raise ValueError("mark_missing needs a stimulus.")
+        for values, _ in stimuli:
+            if np.isinf(values).any() or (not mark_missing and np.isnan(values).any()):
+                raise ValueError(
+                    "The stimulus must be finite; leave out the samples that are missing, or give NaN with "
+                    "mark_missing=True."
+                )
+        if stimuli and responses:
+            _check_overlap(stimuli, responses, resolution, held=between == "hold")
         batched = {name: values.shape[1] for name, (values, _) in found.items() if values.ndim == 3}
         if batched and (len(set(batched.values())) > 1 or len(batched) < len(found)):
             sizes = {name: values.shape for (_, name), (values, _) in found.items()}
@@ -128,17 +148,19 @@ class DRMIterator:
 
         n_ticks = 1 + max(int(ticks.max()) for (kind, _), (_, ticks) in found.items() if kind != "confounds")
         side_by_side: dict[str, list[np.ndarray]] = {}
-        self.streams: dict[str, dict[str, slice]] = {}
+        streams: dict[str, dict[str, slice]] = {}
         for (kind, name), (values, ticks) in found.items():
             inside = ticks < n_ticks
-            fill = 0.0 if kind == "stimulus" else math.nan
+            fill = 0.0 if kind == "stimulus" and not mark_missing else math.nan
             grid = bin_samples(values[inside], ticks[inside], n_ticks, fill=fill, duplicates=duplicates, name=name)
             if kind == "stimulus" and between != "zero":
                 grid = _fill(grid, ticks, between)
             start = sum(part.shape[-1] for part in side_by_side.get(kind, []))
             side_by_side.setdefault(kind, []).append(grid)
-            self.streams.setdefault(kind, {})[name] = slice(start, start + grid.shape[-1])
+            streams.setdefault(kind, {})[name] = slice(start, start + grid.shape[-1])
         on_grid = {kind: np.concatenate(grids, axis=-1) for kind, grids in side_by_side.items()}
+        if not stimuli:
+            on_grid["stimulus"] = np.zeros((*on_grid["response"].shape[:-1], 0))
         if batched:
             size = next(iter(batched.values()))
             if batch_size not in (None, size):
@@ -147,72 +169,15 @@ class DRMIterator:
                 raise ValueError(f"n_batches must be from 1 to {n_ticks}, got {n_batches}.")
             on_grid = {name: grid[:n_batches] for name, grid in on_grid.items()}
         else:
-            on_grid = _cut(on_grid, n_ticks, 1 if batch_size is None else batch_size, n_batches)
+            fills = dict.fromkeys(on_grid, math.nan) | ({} if mark_missing else {"stimulus": 0.0})
+            on_grid = _cut(on_grid, n_ticks, 1 if batch_size is None else batch_size, n_batches, fills)
         if "response" in on_grid and np.isnan(on_grid["response"]).all():
             raise ValueError("No measurement falls in the ticks that are used.")
+        if mark_missing:
+            on_grid["stimulus"], streams["stimulus"] = _mark(on_grid["stimulus"], streams["stimulus"])
         dtype = torch.get_default_dtype() if dtype is None else dtype
-        self._tensors = {name: torch.as_tensor(grid, dtype=dtype, device=device) for name, grid in on_grid.items()}
-        self.n_ticks: int
-        self.batch_size: int
-        self.n_ticks, self.batch_size = self._tensors["stimulus"].shape[:2]
-        self._next = 0
-
-    def __len__(self) -> int:
-        """Return the number of ticks."""
-        return self.n_ticks
-
-    def __iter__(self) -> Self:
-        """Start again at the first tick, and return the iterator itself."""
-        self._next = 0
-        return self
-
-    def next(self) -> dict[str, Tensor | None]:
-        """Return what happens at the next tick.
-
-        Returns
-        -------
-        dict
-            ``stimulus`` of shape (batch, feature), ``response`` of shape (batch, measurement) and
-            ``confounds`` of shape (batch, confound); None for what was not given.
-
-        Raises
-        ------
-        StopIteration
-            After the last tick.
-        """
-        return {name: None if part is None else part[0] for name, part in self.next_block(1).items()}
-
-    __next__ = next
-
-    def next_block(self, n_ticks: int) -> dict[str, Tensor | None]:
-        """Return what happens at the next ticks, fewer where the end comes first.
-
-        Parameters
-        ----------
-        n_ticks : int
-            Number of ticks, at least 1.
-
-        Returns
-        -------
-        dict
-            As `next` gives, with time as first axis.
-
-        Raises
-        ------
-        StopIteration
-            After the last tick.
-        """
-        if self._next >= self.n_ticks:
-            raise StopIteration
-        stretch = slice(self._next, min(self._next + n_ticks, self.n_ticks))
-        self._next = stretch.stop
-        names = ("stimulus", "response", "confounds")
-        parts = {name: self._tensors.get(name) for name in names}
-        return {name: None if part is None else part[stretch] for name, part in parts.items()}
-
-    def is_final(self) -> bool:
-        """Return whether the last tick was given."""
-        return self._next >= self.n_ticks
+        tensors = {name: torch.as_tensor(grid, dtype=dtype, device=device) for name, grid in on_grid.items()}
+        super().__init__(tensors, resolution=resolution, streams=streams)
 
 
 def bin_samples(
@@ -388,7 +353,45 @@ def _stream(name: str, values: Any, times: Any, resolution: float) -> tuple[np.n
     return samples, np.floor(moments / resolution + 0.5).astype(np.int64)
 
 
-def _cut(on_grid: dict[str, np.ndarray], n_ticks: int, batch_size: int, n_batches: int | None) -> dict[str, np.ndarray]:
+def _check_overlap(
+    stimuli: list[tuple[np.ndarray, np.ndarray]],
+    responses: list[tuple[np.ndarray, np.ndarray]],
+    resolution: float,
+    *,
+    held: bool,
+) -> None:
+    """Refuse responses that end before any stimulus, or begin when each has long been over."""
+    first, last = min(int(ticks.min()) for _, ticks in stimuli), max(int(ticks.max()) for _, ticks in stimuli)
+    begin, end = min(int(ticks.min()) for _, ticks in responses), max(int(ticks.max()) for _, ticks in responses)
+    if end < first:
+        raise ValueError(
+            f"The responses end at {end * resolution:g} ms, before the first stimulus at {first * resolution:g} ms: "
+            "are the times of both in milliseconds, from one beginning?"
+        )
+    if not held and (begin - last) * resolution > _LONGEST_SILENCE:
+        raise ValueError(
+            f"The responses begin at {begin * resolution:g} ms, more than a minute after the last stimulus at "
+            f"{last * resolution:g} ms: are the times of both in milliseconds, from one beginning? Give "
+            "zeros for a stimulus that is over."
+        )
+
+
+def _mark(stimulus: np.ndarray, streams: dict[str, slice]) -> tuple[np.ndarray, dict[str, slice]]:
+    """Return each stimulus with zeros where it is missing, and one more feature that is one there."""
+    parts, places, start = [], {}, 0
+    for name, features in streams.items():
+        own = stimulus[..., features]
+        absent = np.isnan(own).any(axis=-1, keepdims=True)
+        parts += [np.where(absent, 0.0, own), absent.astype(np.float64)]
+        width = own.shape[-1] + 1
+        places[name] = slice(start, start + width)
+        start += width
+    return np.concatenate(parts, axis=-1), places
+
+
+def _cut(
+    on_grid: dict[str, np.ndarray], n_ticks: int, batch_size: int, n_batches: int | None, fills: dict[str, float]
+) -> dict[str, np.ndarray]:
     """Return recordings (tick, feature) as stretches side by side (tick, batch, feature)."""
     if not 1 <= batch_size <= n_ticks:
         raise ValueError(f"batch_size must be from 1 to {n_ticks} ticks, got {batch_size}.")
@@ -403,7 +406,6 @@ def _cut(on_grid: dict[str, np.ndarray], n_ticks: int, batch_size: int, n_batche
     for name, grid in on_grid.items():
         used = grid[: batch_size * length]
         missing = batch_size * length - used.shape[0]
-        fill = 0.0 if name == "stimulus" else np.nan
-        padded = np.pad(used, ((0, missing), (0, 0)), constant_values=fill)
-        result[name] = padded.reshape(batch_size, length, -1).swapaxes(0, 1)
+        padded = np.pad(used, ((0, missing), (0, 0)), constant_values=fills[name])
+        result[name] = padded.reshape(batch_size, length, grid.shape[1]).swapaxes(0, 1)
     return result

@@ -1,14 +1,14 @@
 """Connections whose delay is a parameter: free, or a tract's length over a conduction velocity."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from drm.connection import DRMConnection
 
-__all__ = ["LearnedDelayConnection", "TractConnection", "Velocity"]
+__all__ = ["LearnedDelayConnection", "TractConnection", "Velocity", "narrow_delays"]
 
 
 class _TappedConnection(DRMConnection):
@@ -18,6 +18,8 @@ class _TappedConnection(DRMConnection):
     With a width of one tick this is linear interpolation, and exact at whole ticks. A gradient
     sees no further than the width: to find a delay from afar start wide, and narrow it.
     """
+
+    taps_width: Tensor
 
     def __init__(self, n_in: int, n_out: int, *, resolution: float, span: Sequence[float], width: float) -> None:
         if not (resolution > 0 and math.isfinite(resolution)):
@@ -32,6 +34,8 @@ class _TappedConnection(DRMConnection):
         self.minimum: float = float(minimum)
         self.maximum: float = float(maximum)
         self._lags = tuple(range(first, last + 1))
+        # A buffer: a training that goes on from a file goes on with the width of that moment.
+        self.register_buffer("taps_width", torch.ones(()))
         self.width = width
 
     @property
@@ -42,13 +46,13 @@ class _TappedConnection(DRMConnection):
     @property
     def width(self) -> float:
         """The distance in ticks, at least 1, from the delay at which taps no longer count."""
-        return self._width
+        return float(self.taps_width)
 
     @width.setter
     def width(self, width: float) -> None:
         if not width >= 1:
             raise ValueError(f"The width must be at least 1 tick, got {width}.")
-        self._width = float(width)
+        self.taps_width.fill_(float(width))
 
     def milliseconds(self) -> Tensor:
         """Return the delay in milliseconds; each subclass says how.
@@ -73,7 +77,7 @@ class _TappedConnection(DRMConnection):
         """
         delay = self.milliseconds() / self.resolution
         lags = torch.tensor(self._lags, device=delay.device, dtype=delay.dtype)
-        near = torch.relu(1 - (lags - delay).abs() / self.width)
+        near = torch.relu(1 - (lags - delay).abs() / self.taps_width)
         return near / near.sum()
 
     def extra_repr(self) -> str:
@@ -241,3 +245,54 @@ class TractConnection(_TappedConnection):
         Tensor, shape ()
         """
         return (self.length / self.velocity()).clamp(self.minimum, self.maximum)
+
+
+def narrow_delays(net: nn.Module, *, start: float, n_epochs: int) -> Callable[[int, float, float | None], None]:
+    """Return a function that narrows the taps of all learned delays epoch by epoch: an annealing.
+
+    Wide taps find a delay from afar, narrow ones make it sharp. The width falls in equal steps from
+    `start` to one tick, which it reaches after two thirds of the epochs.
+
+    Parameters
+    ----------
+    net : Module
+        Its learned delays have the width `start` from now on.
+    start : float
+        In ticks, at least 1: about the distance from which a delay is to be found.
+    n_epochs : int
+        Number of epochs of the training, at least 1.
+
+    Returns
+    -------
+    callable
+        For `on_epoch` of `drm.DRM.estimate`.
+
+    Raises
+    ------
+    ValueError
+        If the network has no learned delay, `start` is below 1 or `n_epochs` is.
+
+    Examples
+    --------
+    >>> line = LearnedDelayConnection(resolution=5, initial=37, minimum=5, maximum=100)
+    >>> narrow = narrow_delays(line, start=7, n_epochs=6)
+    >>> widths = [line.width]
+    >>> for epoch in range(6):
+    ...     narrow(epoch, 0.0, None)
+    ...     widths.append(line.width)
+    >>> widths
+    [7.0, 5.5, 4.0, 2.5, 1.0, 1.0, 1.0]
+    """
+    lines = [module for module in net.modules() if isinstance(module, _TappedConnection)]
+    if not lines:
+        raise ValueError("The network has no learned delay.")
+    if not start >= 1 or n_epochs < 1:
+        raise ValueError(f"start and n_epochs must be at least 1, got {start} and {n_epochs}.")
+
+    def narrow(epoch: int, train: float = math.nan, validation: float | None = None) -> None:
+        width = max(1.0, start - (start - 1) * 1.5 * (epoch + 1) / n_epochs)
+        for line in lines:
+            line.width = width
+
+    narrow(-1)
+    return narrow

@@ -69,7 +69,7 @@ def lightning_module(
     Parameters
     ----------
     model : DRM
-        Its network is trained in place, with its loss. Clipping is the trainer's
+        Its network is trained in place, with its loss, decay and lasso. Clipping is the trainer's
         (``gradient_clip_val``).
     make_optimizer : callable, optional
         From the learned parameters to the optimiser; that of `model` when not given.
@@ -102,17 +102,25 @@ def lightning_module(
             predicted, _ = self.net.run(window["stimulus"], window.get("confounds"))
             found = model.losses(predicted, window["response"])
             count = sum(count for _, count in found.values())
-            return (weighted_loss(self.net.readout, found), count) if count else (None, 0)
+            if count:
+                return weighted_loss(self.net.readout, found), count
+            # Several processes wait for each other's gradients, be they zero.
+            return (predicted.sum() * 0 if self.trainer.world_size > 1 else None), 0
 
         def training_step(self, window: dict[str, Any], _: int) -> Tensor | None:
             loss, count = self._loss(window)
-            if loss is not None:
+            self._learned = loss is not None
+            if loss is not None and count:
                 self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count)
             return loss
 
+        def on_train_batch_end(self, *_: Any) -> None:
+            if self._learned:
+                model.shrink(self.trainer.optimizers[0])
+
         def validation_step(self, window: dict[str, Any], _: int) -> None:
             loss, count = self._loss(window)
-            if loss is not None:
+            if loss is not None and count:
                 self.log("val_loss", loss, on_epoch=True, batch_size=count)
 
         def on_validation_epoch_start(self) -> None:

@@ -1,6 +1,7 @@
 """The artificial brain: populations, the connections among them, and a readout."""
 
 import json
+import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -276,7 +277,8 @@ class DRMNet(DRMNode):
             )
         if self.receives_stimulus and stimulus.shape[2] != self.n_in:
             raise ValueError(f"The network expects {self.n_in} stimulus features, got {stimulus.shape[2]}.")
-        if not bool(torch.isfinite(stimulus).all()):
+        # Tensors without values, which give shapes alone, cannot be asked.
+        if not stimulus.is_meta and not bool(torch.isfinite(stimulus).all()):
             raise ValueError("The stimulus must be finite; use zeros where there is none.")
         if self._memory:
             before = self._memory[-1].shape[-1] if self.vectorised else self._memory[0].shape[0]
@@ -398,8 +400,9 @@ class DRMNet(DRMNode):
         Returns
         -------
         str
-            JSON: the populations' names, kinds and sizes, the delays ``ws`` and ``Wp`` in ticks
-            (null for no connection), the readout, and the order of updates.
+            JSON: the populations' names, kinds, sizes and settings, the delays ``ws`` and ``Wp`` in
+            ticks (null for no connection), the readout, the order of updates, and the shape of
+            everything that a `state_dict` holds.
         """
 
         def delay(line: DRMConnection | None) -> int | None:
@@ -407,13 +410,14 @@ class DRMNet(DRMNode):
 
         description = {
             "populations": [
-                {"name": name, "kind": type(p).__name__, "n_in": p.n_in, "n_out": p.n_out}
+                {"name": name, "kind": f"{type(p).__name__}({p.extra_repr()})"}
                 for name, p in zip(self.names, self._populations, strict=True)
             ],
             "ws": {name: [delay(line) for line in lines] for name, lines in self._by_stimulus().items()},
             "Wp": [[delay(line) for line in row] for row in self.Wp],
             "readout": [f"{type(part).__name__}({part.extra_repr()})" for part in self.readout.parts()],
             "mode": self.mode,
+            "shapes": {name: list(value.shape) for name, value in self.state_dict().items()},
         }
         return json.dumps(description)
 
@@ -519,19 +523,27 @@ def _check_units(
             f"{second} {lengths[second]} ms."
         )
     resolution = next(iter(lengths.values()), None)
-    for i, row in enumerate(rows):
-        for j, line in enumerate(row):
-            if line is None or resolution is None or line.coefficients() is not None:
-                continue
-            if i != j and line.delay * resolution > LONGEST_DELAY:
-                warnings.warn(
-                    f"The connection from {names[j]} to {names[i]} takes {line.delay * resolution:g} ms "
-                    f"({line.delay} ticks of {resolution:g} ms); between cortical areas it takes milliseconds "
-                    "to tens of them. Is the delay in ticks?",
-                    stacklevel=3,
-                )
+    if resolution is not None:
+        _warn_of_delays(names, rows, resolution)
     placed = {name: p.position for name, p in zip(names, populations, strict=True) if p.position is not None}
     warn_of_positions(placed, stacklevel=4)
+
+
+def _warn_of_delays(names: list[str], rows: list[list[DRMConnection | None]], resolution: float) -> None:
+    slow = [
+        (line.delay, i, j)
+        for i, row in enumerate(rows)
+        for j, line in enumerate(row)
+        if line is not None and i != j and line.coefficients() is None and line.delay * resolution > LONGEST_DELAY
+    ]
+    if slow:
+        delay, i, j = max(slow, key=operator.itemgetter(0))
+        warnings.warn(
+            f"{len(slow)} connections take more than {LONGEST_DELAY:g} ms, the longest, from {names[j]} to {names[i]}, "
+            f"{delay * resolution:g} ms ({delay} ticks of {resolution:g} ms); between cortical areas it takes "
+            "milliseconds to tens of them. Are the delays in ticks?",
+            stacklevel=4,
+        )
 
 
 def _check_widths(

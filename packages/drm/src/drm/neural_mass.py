@@ -128,6 +128,11 @@ class NeuralMassPopulation(DRMPopulation):
         """
         return state.select(-3, 0)
 
+    def extra_repr(self) -> str:
+        """Return sizes, name, resolution and integration, for printing."""
+        method = f"method={self.advance.method!r}, n_steps={self.advance.n_steps}"
+        return f"{super().extra_repr()}, resolution={self.resolution}, {method}"
+
     def noise_scale(self) -> Tensor | None:
         """Return the standard deviation of the noise in a tick's drive.
 

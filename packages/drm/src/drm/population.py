@@ -163,7 +163,8 @@ class DRMPopulation(DRMNode):
         """
         (slope,) = parameters
         summed = drive.select(-3, 0)
-        return torch.where(summed > 0, summed, slope * summed), state
+        # Where one of the two parts is not zero, the other is: no condition, which would take longer.
+        return torch.addcmul(torch.relu(summed), slope, summed.clamp_max(0)), state
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, x: Sequence[Tensor], noise: Tensor | None = None

@@ -21,7 +21,7 @@ def _advance_with(
     parameters: tuple[Tensor, ...],
 ) -> tuple[Tensor, Tensor]:
     (decay,) = parameters
-    rate = decay * state.select(-3, 0) + (1 - decay) * activation(drive.select(-3, 0))
+    rate = torch.lerp(activation(drive.select(-3, 0)), state.select(-3, 0), decay)
     return rate, rate.unsqueeze(-3)
 
 
@@ -141,6 +141,10 @@ class LeakyRatePopulation(DRMPopulation):
         Tensor of shape (n_out,), or None without noise
         """
         return None if self.noise is None else self.noise / math.sqrt(self.resolution / 1000)
+
+    def extra_repr(self) -> str:
+        """Return sizes, name, resolution and activation, for printing."""
+        return f"{super().extra_repr()}, resolution={self.resolution}, activation={self.activation!r}"
 
     def unit_parameters(self) -> tuple[Tensor, ...]:
         """Return what is left of a rate after a tick without drive, for each unit.

@@ -11,6 +11,9 @@ from drm.coupling import Edges, LaggedProduct
 
 __all__ = ["Kind", "Recurrence"]
 
+# How many derivatives are held at once on the way back.
+_HELD = 1 << 22
+
 Advance = Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, Tensor]]
 
 
@@ -47,7 +50,8 @@ class Recurrence:
 
     The gradient is that of the adjoint equations, run backwards over time with the same batched
     products; the gradient of the weights is computed after the loop, for many ticks at once.
-    Nothing that was gathered is kept, so that memory grows with units and ticks, not with edges.
+    Nothing that was gathered is kept, and the dynamics are linearised for a few ticks at a time, so
+    that memory grows with units and ticks, a handful of numbers for each, and not with edges.
 
     Parameters
     ----------
@@ -141,14 +145,136 @@ class Recurrence:
         -------
         list of (int, int)
         """
-        size = self.block or n_ticks
-        return [(start, min(size, n_ticks - start)) for start in range(0, n_ticks, size)]
+        return _stretches(n_ticks, self.block or n_ticks)
+
+    def chunks(self, n_ticks: int, batch: int) -> list[tuple[int, int]]:
+        """Return start and length of the stretches of ticks for which derivatives are held at once.
+
+        Parameters
+        ----------
+        n_ticks, batch : int
+
+        Returns
+        -------
+        list of (int, int)
+            Each is several of the `blocks`, without blocks as many ticks as may be held.
+        """
+        n_values = sum(k.n_units * (1 + k.n_state) * (k.n_drive + k.n_state) for k in self.kinds)
+        size = max(1, _HELD // (n_values * batch))
+        if self.block:
+            size = max(1, size // self.block) * self.block
+        return _stretches(n_ticks, size)
+
+
+def _stretches(n_ticks: int, size: int) -> list[tuple[int, int]]:
+    return [(start, min(size, n_ticks - start)) for start in range(0, n_ticks, size)]
 
 
 def _by_kind(kind: Kind, drive: Tensor) -> Tensor:
     """Return the kind's rows of the drive (time, row, batch) as (time, n_drive, unit, batch)."""
     n_ticks, _, batch = drive.shape
     return drive[:, kind.drives].view(n_ticks, kind.n_drive, kind.n_units, batch)
+
+
+class _Course:
+    """The course of all units of a kind over time, computed from their drive stretch by stretch.
+
+    Parameters
+    ----------
+    kind : Kind
+    parameters : tuple of Tensor
+    drive : Tensor, shape (time, n_drive, unit, batch)
+        Read once everything has been added to it.
+    output : Tensor, shape (time, unit, batch)
+        Written.
+    state : Tensor, shape (n_state, unit, batch)
+        Before the first tick.
+    """
+
+    def __init__(
+        self, kind: Kind, parameters: tuple[Tensor, ...], drive: Tensor, output: Tensor, state: Tensor
+    ) -> None:
+        self.kind = kind
+        self.parameters = parameters
+        self.drive = drive
+        self.output = output
+        # The states before each tick, and one more after the last.
+        self.track: Tensor = state.unsqueeze(0)
+        states = [state] * (len(drive) + 1)
+        if kind.n_state:
+            self.track = drive.new_empty(len(drive) + 1, *state.shape)
+            self.track[0] = state
+            states = list(self.track.unbind(0))
+        # One view for each tick, made once: to make them one by one takes as long as the dynamics do.
+        self.ticks = list(zip(drive.unbind(0), output.unbind(0), states[:-1], states[1:], strict=True))
+
+    def run(self, start: int, length: int) -> None:
+        """Compute output and state of a stretch of ticks."""
+        advance = self.kind.advance
+        if self.kind.n_state == 0 and length > 1:
+            stretch = slice(start, start + length)
+            self.output[stretch] = advance(self.drive[stretch], self.track, self.parameters)[0]
+            return
+        for drive, output, before, after in self.ticks[start : start + length]:
+            result, state = advance(drive, before, self.parameters)
+            output.copy_(result)
+            if self.kind.n_state:
+                after.copy_(state)
+
+
+class _Return:
+    """The way back over a chunk of a kind's course: from the output's gradient to the drive's.
+
+    Parameters
+    ----------
+    kind : Kind
+    parameters : tuple of Tensor
+    drive, state : Tensor, shape (time, n_drive or n_state, unit, batch)
+        What each tick of the chunk started from.
+    g_output : Tensor, shape (time, unit, batch)
+        The output's gradient; read once everything has been added to it.
+    g_drive : Tensor, shape (time, n_drive, unit, batch)
+        Written.
+    g_state : Tensor, shape (n_state, unit, batch)
+        The gradient of the state after the last tick; in the end of that before the first.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        parameters: tuple[Tensor, ...],
+        drive: Tensor,
+        state: Tensor,
+        g_output: Tensor,
+        g_drive: Tensor,
+        g_state: Tensor,
+    ) -> None:
+        self.kind = kind
+        self.graph: _Linearised = _linearise(kind, drive, state, parameters)
+        self.g_output = g_output
+        self.g_drive = g_drive
+        self.g_state = g_state
+        self.g_after: Tensor = drive.new_empty(len(drive), *g_state.shape)
+        views = (self.graph.jacobian, g_output, g_drive, self.g_after)
+        self.ticks = list(zip(*(x.unbind(0) for x in views), strict=True))
+
+    def run(self, start: int, length: int) -> None:
+        """Compute the gradients of drive and state for a stretch of ticks."""
+        if self.kind.n_state == 0:
+            stretch = slice(start, start + length)
+            torch.mul(self.graph.jacobian[stretch, 0], self.g_output[stretch].unsqueeze(1), out=self.g_drive[stretch])
+            return
+        n_drive = self.kind.n_drive
+        for jacobian, g_output, g_drive, g_after in reversed(self.ticks[start : start + length]):
+            g_after.copy_(self.g_state)
+            g_results = torch.cat([g_output.unsqueeze(0), self.g_state])
+            g_inputs = (jacobian * g_results.unsqueeze(1)).sum(0)
+            g_drive.copy_(g_inputs[:n_drive])
+            self.g_state = g_inputs[n_drive:]
+
+    def parameter_gradients(self) -> list[Tensor | None]:
+        """Return the gradients of the dynamics' parameters, once all ticks have been run."""
+        return self.graph.parameter_gradients(self.g_output, self.g_after)
 
 
 class _Simulate(torch.autograd.Function):
@@ -160,79 +286,63 @@ class _Simulate(torch.autograd.Function):
         depth = history.shape[0]
         output = drive.new_empty(depth + n_ticks, plan.n_units, batch)
         output[:depth] = history
-        drive = drive.clone()
-        couple = None if plan.product is None else plan.product.on(output, weights)
-        # The states before each tick, and one more after the last.
-        tracks = [drive.new_empty(n_ticks + 1, kind.n_state, kind.n_units, batch) for kind in plan.kinds]
-        for track, state in zip(tracks, states, strict=True):
-            track[0] = state
+        drive = drive.clone(memory_format=torch.contiguous_format)
+        couple = None if plan.product is None else plan.product.on(output, plan.product.pack(weights), drive)
+        courses = [
+            _Course(kind, own, _by_kind(kind, drive), output[depth:, kind.units], state)
+            for kind, own, state in zip(plan.kinds, parameters, states, strict=True)
+        ]
         for start, length in plan.blocks(n_ticks):
-            stretch = slice(start, start + length)
             if couple is not None:
-                couple(drive[stretch], start)
-            for kind, track, own in zip(plan.kinds, tracks, parameters, strict=True):
-                summed = _by_kind(kind, drive[stretch])
-                if kind.n_state == 0:
-                    result, _ = kind.advance(summed, track, own)
-                    output[depth + start : depth + start + length, kind.units] = result
-                    continue
-                for tick in range(length):
-                    result, after = kind.advance(summed[tick], track[start + tick], own)
-                    output[depth + start + tick, kind.units] = result
-                    track[start + tick + 1] = after
+                couple(start, length)
+            for course in courses:
+                course.run(start, length)
         ctx.plan, ctx.depth = plan, depth
+        tracks = [course.track for course in courses]
         ctx.save_for_backward(drive, weights, output, *tracks, *rest[len(plan.kinds) :])
-        final = tuple(
-            state.clone() if kind.n_state == 0 else track[-1].clone()
-            for kind, track, state in zip(plan.kinds, tracks, states, strict=True)
-        )
-        return output[depth:].clone(), *final
+        return output[depth:].clone(), *(track[-1].clone() for track in tracks)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *gradients):  # pyright: ignore
+    def backward(ctx, g_output, *g_states):  # pyright: ignore
         plan: Recurrence = ctx.plan
         depth: int = ctx.depth
-        g_output, *g_states = gradients
         drive, weights, output, *rest = ctx.saved_tensors
         tracks = rest[: len(plan.kinds)]
         parameters = plan.split(tuple(rest[len(plan.kinds) :]))
         n_ticks, n_rows, batch = drive.shape
 
-        graphs = [
-            _linearise(kind, _by_kind(kind, drive), track[:-1], own)
-            for kind, track, own in zip(plan.kinds, tracks, parameters, strict=True)
-        ]
         # Zeros on both sides: before the start there is only history, after the end nothing.
         received = drive.new_zeros(depth + n_ticks + depth, n_rows, batch)
-        g_output = g_output.clone(memory_format=torch.contiguous_format)
-        couple_back = None if plan.adjoint is None else plan.adjoint.on(received, weights)
-        g_tracks = [
-            [drive.new_empty(n_ticks, kind.n_state, kind.n_units, batch), g_state]
-            for kind, g_state in zip(plan.kinds, g_states, strict=True)
-        ]
-        for start, length in reversed(plan.blocks(n_ticks)):
-            stretch = slice(start, start + length)
-            if couple_back is not None:
-                couple_back(g_output[stretch], start)
-            for kind, graph, g_track in zip(plan.kinds, graphs, g_tracks, strict=True):
-                into = received[depth + start : depth + start + length, kind.drives]
-                g_own = g_output[stretch, kind.units]
-                if kind.n_state == 0:
-                    result = graph.jacobian[stretch, 0] * g_own.unsqueeze(1)
-                    into.copy_(result.view(length, -1, batch))
-                    continue
-                g_state = g_track[1]
-                for tick in reversed(range(length)):
-                    g_track[0][start + tick] = g_state
-                    g_results = torch.cat([g_own[tick].unsqueeze(0), g_state])
-                    jacobian = graph.jacobian[start + tick]
-                    g_inputs = (jacobian * g_results.unsqueeze(1)).sum(0)
-                    into[tick] = g_inputs[: kind.n_drive].flatten(0, 1)
-                    g_state = g_inputs[kind.n_drive :]
-                g_track[1] = g_state
-
         adjoint = received[depth : depth + n_ticks]
+        g_output = g_output.clone(memory_format=torch.contiguous_format)
+        packed = None if plan.adjoint is None else plan.adjoint.pack(weights)
+        couple_back = None if plan.adjoint is None else plan.adjoint.on(received, packed, g_output)
+        g_state_of = list(g_states)
+        g_parameters: list[list[Tensor | None]] = [[None] * kind.n_parameters for kind in plan.kinds]
+        for begin, size in reversed(plan.chunks(n_ticks, batch)):
+            chunk = slice(begin, begin + size)
+            returns = [
+                _Return(
+                    kind,
+                    own,
+                    _by_kind(kind, drive[chunk]),
+                    track[chunk] if kind.n_state else track.expand(size, -1, -1, -1),
+                    g_output[chunk, kind.units],
+                    _by_kind(kind, adjoint[chunk]),
+                    g_state,
+                )
+                for kind, own, track, g_state in zip(plan.kinds, parameters, tracks, g_state_of, strict=True)
+            ]
+            for start, length in reversed(plan.blocks(size)):
+                if couple_back is not None:
+                    couple_back(begin + start, length)
+                for back in returns:
+                    back.run(start, length)
+            g_state_of = [back.g_state for back in returns]
+            for k, back in enumerate(returns):
+                g_parameters[k] = _summed(g_parameters[k], back.parameter_gradients())
+
         needed = ctx.needs_input_grad
         g_weights = None
         if needed[2] and plan.product is not None:
@@ -240,12 +350,14 @@ class _Simulate(torch.autograd.Function):
         g_history = None
         if needed[3]:
             g_history = torch.zeros_like(output[:depth])
-            if couple_back is not None:
-                couple_back(g_history, -depth)
-        g_parameters = []
-        for kind, graph, g_track in zip(plan.kinds, graphs, g_tracks, strict=True):
-            g_parameters += graph.parameter_gradients(g_output[:, kind.units], g_track[0])
-        return None, adjoint, g_weights, g_history, *(g[1] for g in g_tracks), *g_parameters
+            if plan.adjoint is not None:
+                plan.adjoint.on(received, packed, g_history, -depth)(0, depth)
+        return None, adjoint, g_weights, g_history, *g_state_of, *(g for own in g_parameters for g in own)
+
+
+def _summed(first: list[Tensor | None], second: list[Tensor | None]) -> list[Tensor | None]:
+    pairs = zip(first, second, strict=True)
+    return [b if a is None else a if b is None else a + b for a, b in pairs]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import copy
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +17,9 @@ from drm.checkpoint import read_checkpoint, write_checkpoint
 from drm.joint import JointReadout
 from drm.loss import DRMLoss
 from drm.network import DRMNet
+from drm.progress import ProgressBar
 from drm.readout import DRMReadout
+from drm.shrinkage import shrink
 
 __all__ = ["DRM", "DataIterator", "Losses", "loss_weights", "weighted_loss", "windows"]
 
@@ -136,11 +138,18 @@ class DRM:
         Of the default optimiser.
     clip : float, optional
         Largest norm of the gradient; it is scaled down to that.
+    weight_decay : float, default 0
+        How fast weights decay, per unit of the learning rate and step.
+    edge_lasso : float, default 0
+        How fast each connection's weights among populations lose of their norm, per unit of the
+        learning rate and step: connections that the data do not ask for vanish as a whole. Both as
+        for `drm.shrinkage.shrink`, after each step of the optimiser; the losses are without them.
 
     Raises
     ------
     ValueError
-        If the learning rate or `clip` is not positive.
+        If the learning rate or `clip` is not positive, or `weight_decay` or `edge_lasso` is
+        negative.
 
     Examples
     --------
@@ -165,11 +174,16 @@ class DRM:
         optimizer: torch.optim.Optimizer | None = None,
         learning_rate: float = 1e-3,
         clip: float | None = None,
+        weight_decay: float = 0.0,
+        edge_lasso: float = 0.0,
     ) -> None:
         if not learning_rate > 0:
             raise ValueError(f"The learning rate must be positive, got {learning_rate}.")
         if clip is not None and not clip > 0:
             raise ValueError(f"clip must be positive, got {clip}.")
+        for name, value in (("weight_decay", weight_decay), ("edge_lasso", edge_lasso)):
+            if not value >= 0:
+                raise ValueError(f"{name} must be at least 0, got {value}.")
         self.net = drm_net
         self.loss: nn.Module = DRMLoss() if loss is None else loss
         learned = [p for p in drm_net.parameters() if p.requires_grad]
@@ -177,6 +191,8 @@ class DRM:
             torch.optim.Adam(learned, lr=learning_rate) if optimizer is None else optimizer
         )
         self.clip = clip
+        self.weight_decay: float = float(weight_decay)
+        self.edge_lasso: float = float(edge_lasso)
 
     def estimate(
         self,
@@ -189,6 +205,7 @@ class DRM:
         patience: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         on_epoch: Callable[[int, float, float | None], None] | None = None,
+        progress: bool = False,
     ) -> Losses:
         """Train the network, and return the losses.
 
@@ -218,7 +235,11 @@ class DRM:
             File that is written after each epoch. If it exists, training goes on from there, up to
             `n_epochs` in all, and ends as if it had not been interrupted.
         on_epoch : callable, optional
-            Called after each epoch with its number from 0 on, training and validation loss.
+            Called after each epoch with its number from 0 on, training and validation loss, before
+            the checkpoint is written: what it changes (a learning rate, the width of a learned
+            delay) is in the checkpoint.
+        progress : bool, default False
+            Whether a bar with the losses and the time that is left is written to standard error.
 
         Returns
         -------
@@ -231,7 +252,7 @@ class DRM:
         ValueError
             If `n_epochs`, `cutoff` or `patience` is below 1, `burn_in` is negative, `patience` is
             given without validation data, data have no response, or the checkpoint is damaged or
-            that of another network.
+            that of another network, optimiser or kind of data; nothing is changed then.
         FloatingPointError
             If the loss is no longer finite; the parameters are those before that step.
 
@@ -258,54 +279,73 @@ class DRM:
         self.check_names(data_iter)
         done = _Progress()
         if checkpoint is not None and Path(checkpoint).exists():
-            done = self._restore(checkpoint)
-        while len(done.train) < n_epochs:
-            if patience is not None and done.validation and done.epochs_since_best >= patience:
-                break
-            done.train.append(self._epoch(data_iter, cutoff, burn_in))
-            if val_iter is not None:
-                done.validation.append(self.evaluate(val_iter))
-                if done.epochs_since_best == 0:
-                    done.best = copy.deepcopy(self.net.state_dict())
-            if checkpoint is not None:
-                self._save(checkpoint, done)
-            if on_epoch is not None:
+            done = self._restore(checkpoint, data_iter)
+        bar = ProgressBar(n_epochs, len(done.train)) if progress else None
+        try:
+            while len(done.train) < n_epochs:
+                if patience is not None and done.validation and done.epochs_since_best >= patience:
+                    break
+                done.train.append(self._epoch(data_iter, cutoff, burn_in, bar))
+                if val_iter is not None:
+                    done.validation.append(self.evaluate(val_iter))
+                    if done.epochs_since_best == 0:
+                        done.best = copy.deepcopy(self.net.state_dict())
                 latest = done.validation[-1] if done.validation else None
-                on_epoch(len(done.train) - 1, done.train[-1], latest)
+                if bar is not None:
+                    bar.epoch(done.train[-1], latest)
+                if on_epoch is not None:
+                    on_epoch(len(done.train) - 1, done.train[-1], latest)
+                if checkpoint is not None:
+                    self._save(checkpoint, done, data_iter)
+        finally:
+            if bar is not None:
+                bar.close()
         if done.best is not None:
             self.net.load_state_dict(done.best)
         validation = np.array(done.validation) if val_iter is not None else None
         return Losses(np.array(done.train), validation)
 
-    def _save(self, path: str | os.PathLike[str], done: _Progress) -> None:
+    def _save(self, path: str | os.PathLike[str], done: _Progress, data_iter: DataIterator) -> None:
         content = {
             "signature": self.net.signature(),
+            "optimizer_kind": type(self.optimizer).__name__,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "net_random": list(self.net.random_state),
+            "data_random": getattr(data_iter, "random_state", None),
             "train": done.train,
             "validation": done.validation,
             "best": done.best,
         }
         write_checkpoint(path, content)
 
-    def _restore(self, path: str | os.PathLike[str]) -> _Progress:
+    def _restore(self, path: str | os.PathLike[str], data_iter: DataIterator) -> _Progress:
         content = read_checkpoint(path)
+        # All that can be wrong is found before anything is changed.
         if content["signature"] != self.net.signature():
             raise ValueError(
                 f"{os.fspath(path)} belongs to another network: {content['signature']}, not {self.net.signature()}."
             )
+        kind = type(self.optimizer).__name__
+        if content["optimizer_kind"] != kind:
+            raise ValueError(f"{os.fspath(path)} belongs to the optimiser {content['optimizer_kind']}, not {kind}.")
+        drawn = content["data_random"]
+        if (drawn is None) is hasattr(data_iter, "random_state"):
+            raise ValueError(f"{os.fspath(path)} was written in training on data of another kind.")
         self.net.load_state_dict(content["net"])
         self.optimizer.load_state_dict(content["optimizer"])
         torch.set_rng_state(content["random"])
         self.net.random_state = tuple(content["net_random"])
+        if drawn is not None:
+            setattr(data_iter, "random_state", drawn)  # noqa: B010 - only some sources of data have it
         return _Progress(content["train"], content["validation"], content["best"])
 
-    def _epoch(self, data_iter: DataIterator, cutoff: int | None, burn_in: int) -> float:
+    def _epoch(self, data_iter: DataIterator, cutoff: int | None, burn_in: int, bar: ProgressBar | None) -> float:
         self.net.train()
         self.net.reset()
         running = _Running(self.net.readout)
+        n_given, n_all = 0, len(data_iter) if isinstance(data_iter, Sized) else None
         held: dict[str, Tensor | None] | None = None
         state = None
         for block in windows(data_iter, cutoff):
@@ -325,6 +365,9 @@ class DRM:
                 predicted.append(self.net.run(_stimulus(after), after["confounds"])[0])
             self._step(torch.cat(predicted)[again:], _response(block), running)
             held = after
+            n_given += n_ticks - again
+            if bar is not None and n_all:
+                bar.part(n_given / n_all)
         return running.mean()
 
     def losses(self, predicted: Tensor, response: Tensor) -> dict[str, tuple[Tensor, int]]:
@@ -367,6 +410,35 @@ class DRM:
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.optimizer.step()
+        self.shrink(self.optimizer)
+
+    def shrink(self, optimizer: torch.optim.Optimizer) -> None:
+        """Pull the network's weights towards zero, by as much as one step of an optimiser asks for.
+
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer
+            Its first learning rate counts.
+        """
+        if self.weight_decay or self.edge_lasso:
+            step = float(optimizer.param_groups[0]["lr"])
+            shrink(self.net, step=step, weight_decay=self.weight_decay, edge_lasso=self.edge_lasso)
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """What training was told, as keywords for `DRM`; what has its default value is left out.
+
+        The optimiser and a loss of one's own are not among them.
+        """
+        found = {
+            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+            "weight_decay": self.weight_decay,
+            "edge_lasso": self.edge_lasso,
+        }
+        if self.clip is not None:
+            found["clip"] = float(self.clip)
+        defaults = {"learning_rate": 1e-3, "weight_decay": 0.0, "edge_lasso": 0.0}
+        return {key: value for key, value in found.items() if value != defaults.get(key)}
 
     @torch.no_grad()
     def evaluate(self, data_iter: DataIterator) -> float:
