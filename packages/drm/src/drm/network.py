@@ -364,7 +364,10 @@ class DRMNet(DRMNode):
     def _nodes(self) -> list[DRMNode]:
         parts = self.readout.parts()
         lagged = [part.lagged for part in parts if part.lagged is not None]
-        return [*self.populations, *self.connections, *parts, *lagged]  # pyright: ignore
+        # What populations and connections of a vectorised network would remember, it remembers itself: to visit
+        # the 100,000 connections of a whole brain takes longer than some of its runs.
+        visited = [] if self.vectorised else [*self.populations, *self.connections]
+        return [*visited, *parts, *lagged]  # pyright: ignore
 
     @property
     def state(self) -> tuple[tuple[Tensor, ...], ...]:

@@ -316,7 +316,7 @@ class _Simulate(torch.autograd.Function):
         received = drive.new_zeros(depth + n_ticks + depth, n_rows, batch)
         adjoint = received[depth : depth + n_ticks]
         g_output = g_output.clone(memory_format=torch.contiguous_format)
-        packed = None if plan.adjoint is None else plan.adjoint.pack(weights)
+        packed = weights if plan.adjoint is None else plan.adjoint.pack(weights)
         couple_back = None if plan.adjoint is None else plan.adjoint.on(received, packed, g_output)
         g_state_of = list(g_states)
         g_parameters: list[list[Tensor | None]] = [[None] * kind.n_parameters for kind in plan.kinds]
