@@ -12,6 +12,7 @@ import torch
 from matplotlib import pyplot
 
 from drm import (
+    DRM,
     BalloonReadout,
     BasisReadout,
     BOLDReadout,
@@ -108,6 +109,20 @@ SMALL = {
     "connections": [{"stimulus": "flash", "target": "V1"}, {"source": "V1", "target": "V2", "delay": 3}],
     "readout": {"kind": "DRMReadout"},
 }
+
+
+def test_the_settings_of_training_are_described():
+    net = rich_net()
+    model = DRM(net, learning_rate=0.02, clip=1.0, edge_lasso=0.1)
+    described = describe(model)
+    assert described == {**describe(net), "training": {"learning_rate": 0.02, "edge_lasso": 0.1, "clip": 1.0}}
+    again = DRM(build(described), **described["training"])
+    assert describe(again) == described
+    assert describe(DRM(net))["training"] == {}
+    with pytest.raises(ValueError, match="no optimiser but Adam, got SGD"):
+        describe(DRM(net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1)))
+    with pytest.raises(ValueError, match="no loss but DRMLoss, got L1Loss"):
+        describe(DRM(net, loss=torch.nn.L1Loss()))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from drm import (
     LearnedDelayConnection,
     TractConnection,
     Velocity,
+    narrow_delays,
 )
 
 DOUBLE = torch.float64
@@ -161,6 +162,10 @@ def test_a_learned_delay_that_may_vanish_is_followed_within_the_tick():
 
 
 def test_impossible_delays_are_refused():
+    with pytest.raises(ValueError, match="no learned delay"):
+        narrow_delays(one_population(DRMConnection()), start=5, n_epochs=3)
+    with pytest.raises(ValueError, match="start and n_epochs must be at least 1"):
+        narrow_delays(learned(37.0), start=0.5, n_epochs=3)
     cases = [
         (lambda: learned(10.0, resolution=0), "resolution must be above 0"),
         (lambda: learned(10.0, minimum=-1.0), "must span from at least 0 ms"),

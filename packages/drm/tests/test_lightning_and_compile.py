@@ -1,5 +1,7 @@
 """Lightning's trainer, and torch's compiler."""
 
+import runpy
+import subprocess
 import sys
 import warnings
 
@@ -73,6 +75,75 @@ def test_each_recording_starts_anew_and_validation_leaves_training_alone():
     for name, value in plain.net.state_dict().items():
         assert torch.equal(validated.net.state_dict()[name], value)
     assert trainer.callback_metrics["val_loss"].item() == pytest.approx(validated.evaluate(other), rel=1e-5)
+
+
+def test_lightnings_trainer_shrinks_as_estimate_does():
+    (data,) = recordings(1)
+    settings = {"learning_rate": 0.05, "weight_decay": 0.1, "edge_lasso": 0.05}
+    ours, theirs = DRM(net_of(0), **settings), DRM(net_of(0), **settings)
+    ours.estimate(data, n_epochs=3, cutoff=10)
+    fit(lightning_module(theirs), Windows([data], cutoff=10), epochs=3)
+    for name, value in ours.net.state_dict().items():
+        torch.testing.assert_close(theirs.net.state_dict()[name], value)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_the_mean_of_their_gradients(tmp_path):
+    # A script of its own: the processes import it anew. The second recording has a window without measurements.
+    script = tmp_path / "two_processes.py"
+    script.write_text(
+        """
+import sys, warnings
+import numpy as np, torch
+from pytorch_lightning import Trainer
+from torch.utils.data import DataLoader
+from drm import DRM, DRMConnection, DRMIterator, DRMNet, DRMPopulation, DRMReadout
+from drm.lightning import Windows, lightning_module
+
+def recording(k):
+    rng, time = np.random.default_rng(k), np.arange(20)
+    response = rng.normal(size=(20, 1))
+    if k:
+        response[:10] = np.nan
+    return DRMIterator(1, rng.normal(size=(20, 1)), time, response, time)
+
+def net():
+    g = torch.Generator().manual_seed(0)
+    areas = [DRMPopulation(1, 1, negative_slope=1.0, generator=g)]
+    return DRMNet(areas, [DRMConnection()], [[None]], DRMReadout(1, 1, generator=g))
+
+if __name__ == "__main__":
+    import os
+    model = DRM(net(), optimizer=None, learning_rate=0.1)
+    module = lightning_module(model, make_optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
+    rank = int(os.environ.get("LOCAL_RANK", 0))
+    data = Windows([recording(0), recording(1)], cutoff=10, rank=rank, n_ranks=2)
+    trainer = Trainer(max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", logger=False,
+                      enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.fit(module, DataLoader(data, batch_size=None))
+    if rank == 0:
+        torch.save(model.net.state_dict(), sys.argv[1])
+"""
+    )
+    subprocess.run([sys.executable, "-W", "ignore", str(script), str(tmp_path / "found")], check=True, timeout=110)
+    found = torch.load(tmp_path / "found", weights_only=True)
+    namespace = runpy.run_path(str(script))
+    net, recording = namespace["net"](), namespace["recording"]
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    blocks = [[iter(recording(k)).next_block(20)[name] for name in ("stimulus", "response")] for k in range(2)]
+    states = [(), ()]
+    for window in (slice(0, 10), slice(10, 20)):
+        optimizer.zero_grad()
+        for k, (stimulus, response) in enumerate(blocks):
+            net.reset()
+            if states[k]:
+                net.state = states[k]
+            loss = DRM(net).loss(net.run(stimulus[window])[0], response[window])
+            (loss / 2).backward()
+            states[k] = net.state
+        optimizer.step()
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(found[name], value)
 
 
 def test_windows_are_shared_among_processes_and_say_where_a_recording_begins():

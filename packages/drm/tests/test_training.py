@@ -234,8 +234,9 @@ def test_wrong_training_is_refused():
         model.evaluate(no_response)
     with pytest.raises(ValueError, match="learning rate"):
         DRM(net, learning_rate=0)
-    with pytest.raises(ValueError, match="clip"):
-        DRM(net, clip=-1)
+    for name in ("clip", "weight_decay", "edge_lasso"):
+        with pytest.raises(ValueError, match=name):
+            DRM(net, **{name: -1.0})
 
 
 def test_a_loss_that_explodes_stops_before_it_spoils_the_parameters():

@@ -316,6 +316,8 @@ def _fill(grid: np.ndarray, ticks: np.ndarray, between: Between) -> np.ndarray:
         start, stop = known[left], known[left + 1]
         share = ((every - start) / (stop - start)).reshape(-1, *[1] * (grid.ndim - 1))
         filled[every] = (1 - share) * grid[start] + share * grid[stop]
+        # A missing neighbour must not reach the samples themselves.
+        filled[known] = grid[known]
     return filled
 
 

@@ -114,9 +114,13 @@ def lightning_module(
                 self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count)
             return loss
 
+        def on_before_optimizer_step(self, *_: Any) -> None:
+            if self._learned:
+                model.before_step()
+
         def on_train_batch_end(self, *_: Any) -> None:
             if self._learned:
-                model.shrink(self.trainer.optimizers[0])
+                model.after_step(self.trainer.optimizers[0])
 
         def validation_step(self, window: dict[str, Any], _: int) -> None:
             loss, count = self._loss(window)

@@ -106,7 +106,8 @@ class DRMReadout(DRMNode):
             self.register_buffer("weight", weight.detach().clone())
             self.bias = None
         n_weights = n_confounds * len(lagged.lags)
-        self.confound_weight: nn.Parameter = nn.Parameter(torch.zeros(n_out, n_weights))
+        # Without confounds it takes no gradient: processes that wait for all gradients would wait for it.
+        self.confound_weight: nn.Parameter = nn.Parameter(torch.zeros(n_out, n_weights), requires_grad=n_weights > 0)
 
     @property
     def memory(self) -> int:

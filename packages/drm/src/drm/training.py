@@ -19,7 +19,7 @@ from drm.loss import DRMLoss
 from drm.network import DRMNet
 from drm.progress import ProgressBar
 from drm.readout import DRMReadout
-from drm.shrinkage import shrink
+from drm.shrinkage import EdgeLasso, decay_weights
 
 __all__ = ["DRM", "DataIterator", "Losses", "loss_weights", "weighted_loss", "windows"]
 
@@ -139,11 +139,10 @@ class DRM:
     clip : float, optional
         Largest norm of the gradient; it is scaled down to that.
     weight_decay : float, default 0
-        How fast weights decay, per unit of the learning rate and step.
+        After each step weights are multiplied by one less the learning rate times this.
     edge_lasso : float, default 0
-        How fast each connection's weights among populations lose of their norm, per unit of the
-        learning rate and step: connections that the data do not ask for vanish as a whole. Both as
-        for `drm.shrinkage.shrink`, after each step of the optimiser; the losses are without them.
+        Strength of a group lasso on connections among populations (`drm.shrinkage.EdgeLasso`), with
+        which those that the data do not ask for vanish. The losses are told without it.
 
     Raises
     ------
@@ -193,6 +192,7 @@ class DRM:
         self.clip = clip
         self.weight_decay: float = float(weight_decay)
         self.edge_lasso: float = float(edge_lasso)
+        self._lasso = EdgeLasso(drm_net, self.edge_lasso) if edge_lasso else None
 
     def estimate(
         self,
@@ -407,22 +407,29 @@ class DRM:
         running.add(found)
         self.optimizer.zero_grad()
         loss.backward()
+        self.before_step()
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.optimizer.step()
-        self.shrink(self.optimizer)
+        self.after_step(self.optimizer)
 
-    def shrink(self, optimizer: torch.optim.Optimizer) -> None:
-        """Pull the network's weights towards zero, by as much as one step of an optimiser asks for.
+    def before_step(self) -> None:
+        """Add to the loss's gradient that of the penalty on connections, for those who step by themselves."""
+        if self._lasso is not None:
+            self._lasso.before_step()
+
+    def after_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Shrink the weights after a step of an optimiser, for those who step by themselves.
 
         Parameters
         ----------
         optimizer : torch.optim.Optimizer
             Its first learning rate counts.
         """
-        if self.weight_decay or self.edge_lasso:
-            step = float(optimizer.param_groups[0]["lr"])
-            shrink(self.net, step=step, weight_decay=self.weight_decay, edge_lasso=self.edge_lasso)
+        if self.weight_decay:
+            decay_weights(self.net, float(optimizer.param_groups[0]["lr"]) * self.weight_decay)
+        if self._lasso is not None:
+            self._lasso.after_step()
 
     @property
     def settings(self) -> dict[str, float]:
