@@ -138,7 +138,7 @@ def fitted(made: CommunitySimulation, objective: str) -> DynamicCommunityModel:
 
 def refined(made: CommunitySimulation) -> DynamicCommunityModel:
     """Return refined constant Potts at the resolution that both halves of the scans agree on."""
-    chosen = choose_resolution(made.time_series, N_COMMUNITIES, refine=True)
+    chosen = choose_resolution(made.time_series, N_COMMUNITIES, refine=True, progress=False)
     return DynamicCommunityModel(
         N_COMMUNITIES, objective="constant_potts", resolution=chosen.resolution, refine=True, progress=False
     ).fit(made.time_series)

@@ -129,7 +129,7 @@ def _refined(n_communities: int, seed: int, resolution: float | None) -> Dynamic
 
 
 def _chosen(scans: np.ndarray, n_communities: int, half: np.ndarray | None = None) -> float:
-    chosen = choose_resolution(scans, n_communities, half=half, refine=True)
+    chosen = choose_resolution(scans, n_communities, half=half, refine=True, progress=False)
     for resolution, agreed, found in zip(chosen.candidates, chosen.agreement, chosen.n_found, strict=True):
         print(f"resolution {resolution:.4f}: AMI of the halves {agreed:.3f}, {found:.1f} communities", flush=True)
     print(f"chosen: {chosen.resolution:.4f}", flush=True)

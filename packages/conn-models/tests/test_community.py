@@ -88,6 +88,8 @@ def test_masked_frames_do_not_count(scans):
         (lambda: DynamicCommunityModel(learning_rate=0.1), "the likelihood has no learning_rate"),
         (lambda: DynamicCommunityModel(resolution=1), "the likelihood has no resolution"),
         (lambda: DynamicCommunityModel(refine=True), "refine is for linear modularities"),
+        (lambda: DynamicCommunityModel(resolution="thirds", objective="constant_potts"), "and is 'thirds'"),
+        (lambda: DynamicCommunityModel(resolution="halves", objective="correlation"), "with 'correlation'"),
         (lambda: DynamicCommunityModel(seed=-1), "seed must not be negative"),
         (lambda: DynamicCommunityModel(n_restarts=0), "n_restarts must be at least 1"),
         (lambda: DynamicCommunityModel(patience=0), "patience must be at least 1"),
@@ -374,13 +376,23 @@ def test_more_regions_than_frames_are_searched_without_a_refinement():
 def test_the_resolution_is_that_of_communities_that_both_halves_have(planted):
     """At a low one all regions are together, which says nothing; at a high one chance divides the planted ones."""
     candidates = [-1.0, 0.15, 0.9]
-    found = choose_resolution(planted.time_series, 6, candidates=candidates, n_epochs=20, refine=True, n_searches=2)
+    found = choose_resolution(
+        planted.time_series, 6, candidates=candidates, n_epochs=20, refine=True, n_searches=2, progress=False
+    )
     assert found.resolution == 0.15
     assert found.candidates.tolist() == candidates
     assert found.agreement[0] == 0
     assert found.agreement[1] > max(0.8, found.agreement[2] + 0.1)
     assert found.n_found[:2].tolist() == [1, 3]
-    same = choose_resolution(planted.time_series, 6, candidates=[0.15, 0.16], n_epochs=20, refine=True, n_searches=2)
+    fitted = DynamicCommunityModel(
+        3, objective="constant_potts", resolution="halves", refine=True, n_epochs=20, progress=False
+    ).fit(planted.time_series)
+    chosen = choose_resolution(planted.time_series, 3, n_epochs=20, refine=True, progress=False)
+    assert fitted.resolution_ == chosen.resolution
+    assert adjusted_rand_score(planted.communities, fitted.labels_) == 1
+    same = choose_resolution(
+        planted.time_series, 6, candidates=[0.15, 0.16], n_epochs=20, refine=True, n_searches=2, progress=False
+    )
     assert same.resolution == 0.16
     assert same.agreement[0] == same.agreement[1] == found.agreement[1]
 
@@ -390,7 +402,14 @@ def test_halves_of_the_scans_may_be_named_and_frames_masked(planted):
     mask[3, 150:] = False
     filled = np.where(mask[:, None], planted.time_series, np.nan)
     found = choose_resolution(
-        filled, 3, mask=mask, half=[True, True, False, False], candidates=[0.15], n_epochs=5, n_searches=1
+        filled,
+        3,
+        mask=mask,
+        half=[True, True, False, False],
+        candidates=[0.15],
+        n_epochs=5,
+        n_searches=1,
+        progress=False,
     )
     assert found.agreement[0] > 0.8
 
@@ -413,7 +432,7 @@ def test_halves_of_the_scans_may_be_named_and_frames_masked(planted):
 def test_a_resolution_cannot_be_chosen_from_bad_input(settings, message):
     scans = np.sin(np.arange(20))[None, None] * np.array([1.0, -1.0])[None, :, None] * np.ones((2, 1, 1))
     with pytest.raises(ValueError, match=message):
-        choose_resolution(scans, **settings)
+        choose_resolution(scans, progress=False, **settings)
 
 
 @pytest.mark.realdata

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import equinox as eqx
 import jax
@@ -27,6 +27,7 @@ from conn.models._objectives import (
 from conn.models._restarts import community_stability, matched_affiliation
 from conn.models._scans import Scans, checked_scans
 from conn.models._switching import SwitchingParameters, per_frame
+from conn.models.resolution import choose_resolution
 
 __all__ = ["DynamicCommunityModel"]
 
@@ -56,10 +57,12 @@ class DynamicCommunityModel:
     ----------
     n_communities : int, default 10
         How many communities there may be; some may stay empty.
-    resolution : float, optional
+    resolution : float or "halves", optional
         :math:`\gamma` of a modularity. By default 5 with ``"rectified"``, 1 with ``"correlation"``, and with
-        ``"constant_potts"`` the mean correlation of all pairs of regions in the scans; `choose_resolution` finds one
-        whose communities agree between halves of the scans. The likelihood has none.
+        ``"constant_potts"`` the mean correlation of all pairs of regions in the scans. With ``"halves"``, for
+        ``"constant_potts"`` of two scans or more, the one whose communities agree best between even and odd scans:
+        what `choose_resolution` returns for this model's settings (extra ``conn-models[communities]``). Together with
+        `refine` this is what has served best, in planted and in real scans. The likelihood has none.
     objective : {"likelihood", "constant_potts", "correlation", "rectified"}, default "likelihood"
         What is maximised.
     n_epochs : int, optional
@@ -146,7 +149,7 @@ class DynamicCommunityModel:
         self,
         n_communities: int = 10,
         *,
-        resolution: float | None = None,
+        resolution: float | Literal["halves"] | None = None,
         objective: ObjectiveName = "likelihood",
         n_epochs: int | None = None,
         learning_rate: float | None = None,
@@ -178,6 +181,11 @@ class DynamicCommunityModel:
             for name, number in (("resolution", resolution), ("learning_rate", learning_rate)):
                 if number is not None:
                     raise ValueError(f"the likelihood has no {name}: leave it out, or name another objective")
+        if isinstance(resolution, str) and (resolution != "halves" or objective != "constant_potts"):
+            raise ValueError(
+                'resolution must be a number, or "halves" with objective="constant_potts", '
+                f"and is {resolution!r} with {objective!r}"
+            )
         if refine and objective not in ("constant_potts", "correlation"):
             raise ValueError(f"refine is for linear modularities, constant_potts and correlation, not for {objective}")
         self.n_communities = n_communities
@@ -247,6 +255,8 @@ class DynamicCommunityModel:
             of other scans, or the objective is not finite any more.
         FileNotFoundError
             If the folder of the checkpoint does not exist.
+        ImportError
+            If a resolution is to be chosen and scikit-learn is not installed; the message names the extra.
         """
         if checkpoint_every < 1:
             raise ValueError(f"checkpoint_every must be at least 1, and is {checkpoint_every}")
@@ -398,6 +408,16 @@ class DynamicCommunityModel:
     def _resolution(self, scans: Scans) -> float:
         if self.objective == "likelihood":
             return float("nan")
+        if self.resolution == "halves":
+            return choose_resolution(
+                scans.series,
+                self.n_communities,
+                mask=scans.valid,
+                n_epochs=self.n_epochs,
+                refine=self.refine,
+                seed=self.seed,
+                progress=self.progress,
+            ).resolution
         if self.resolution is not None:
             return float(self.resolution)
         if self.objective == "constant_potts":

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import ArrayLike, NDArray
+from tqdm.auto import tqdm
 
 from conn.models._extras import library
 from conn.models._objectives import LINEAR_EPOCHS, LinearObjective
@@ -42,6 +43,7 @@ def choose_resolution(
     refine: bool = False,
     n_searches: int = 3,
     seed: int = 0,
+    progress: bool = True,
 ) -> ChosenResolution:
     r"""Return the resolution of constant Potts whose communities agree best between two halves of the scans.
 
@@ -72,6 +74,8 @@ def choose_resolution(
         Searches in each half and for each candidate, from different starts.
     seed : int, default 0
         Of the starts. Same seed, same result.
+    progress : bool, default True
+        Show a bar.
 
     Returns
     -------
@@ -99,7 +103,7 @@ def choose_resolution(
     >>> rng = np.random.default_rng(0)
     >>> signal = np.repeat(rng.standard_normal((2, 2, 60)), 5, axis=1)  # two scans, two communities of five regions
     >>> scans = signal + 0.5 * rng.standard_normal(signal.shape)
-    >>> found = choose_resolution(scans, 2, candidates=[0.3], n_searches=1)
+    >>> found = choose_resolution(scans, 2, candidates=[0.3], n_searches=1, progress=False)
     >>> found.resolution, found.agreement.round(2).tolist(), found.n_found.tolist()
     (0.3, [1.0], [2.0])
     """
@@ -125,7 +129,7 @@ def choose_resolution(
     # Where a search starts does not depend on the resolution.
     starts = [[objective(scans, float(grid[0])).initial(search) for search in range(n_searches)] for scans in halves]
     agreement, n_found = np.zeros(len(grid)), np.zeros(len(grid))
-    for place, resolution in enumerate(grid):
+    for place, resolution in enumerate(tqdm(grid, desc="choosing a resolution", disable=not progress)):
         found = []
         for scans, states in zip(halves, starts, strict=True):
             searched = objective(scans, float(resolution))
