@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
+import conn.loss
 from conn.loss import (
     Loss,
     Reduction,
@@ -60,6 +61,49 @@ def test_the_gradient_of_a_norm_agrees_with_finite_differences(p):
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).standard_normal(5))
         check_grads(norm, (x,), order=1, modes=("rev",), eps=1e-6)
+
+
+EVERY = {
+    "sum": sum_scalarise(),
+    "mean": mean_scalarise(inner=vnorm_scalarise(axis=-1)),
+    "meansq": meansq_scalarise(inner=sum_scalarise(axis=0)),
+    "max": max_scalarise(inner=mean_scalarise(axis=-1)),
+    "selfwmean": selfwmean_scalarise(gradient="both", inner=max_scalarise(axis=0)),
+    "vnorm": vnorm_scalarise(p=3, inner=meansq_scalarise(axis=(0,), keepdims=True)),
+    "wmean": wmean_scalarise(inner=selfwmean_scalarise(gradient="both", axis=0)),
+}
+
+
+def test_values_and_gradients_of_nested_reductions_agree_with_numpy_and_finite_differences():
+    rng = np.random.default_rng(0)
+    x, along, weight = rng.standard_normal((3, 4)), rng.standard_normal((3, 4)), rng.uniform(0.1, 1, 4)
+    shares = lambda v: np.exp(v) / np.exp(v).sum(0)
+    largest = x.max(0)
+    expected = {
+        "sum": x.sum(),
+        "mean": np.linalg.norm(x, axis=-1).mean(),
+        "meansq": (x.sum(0) ** 2).mean(),
+        "max": x.mean(-1).max(),
+        "selfwmean": (shares(largest) * largest).sum(),
+        "vnorm": np.linalg.norm((x**2).mean(0), 3),
+        "wmean": np.average((shares(x) * x).sum(0), weights=weight),
+    }
+
+    def of_all(values):
+        named = {"wmean": {"weight": weight}}
+        return {name: reduction(values, **named.get(name, {})) for name, reduction in EVERY.items()}
+
+    with jax.enable_x64(True):
+        values, slopes = jax.device_get(jax.jit(lambda v: jax.jvp(of_all, (v,), (along,)))(x))
+        backward = jax.device_get(jax.jit(jax.jacrev(of_all))(x))
+        step = 1e-6
+        ahead, behind = (jax.device_get(jax.jit(of_all)(x + sign * step * along)) for sign in (1, -1))
+    assert set(EVERY) == {name.removesuffix("_scalarise") for name in conn.loss.__all__ if name.endswith("_scalarise")}
+    for name, value in expected.items():
+        assert float(values[name]) == pytest.approx(value, rel=1e-12)
+        difference = (float(ahead[name]) - float(behind[name])) / (2 * step)
+        assert float(slopes[name]) == pytest.approx(difference, rel=1e-6)
+        assert float((backward[name] * along).sum()) == pytest.approx(difference, rel=1e-6)
 
 
 def test_an_order_below_one_is_refused():
