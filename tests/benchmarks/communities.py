@@ -5,8 +5,9 @@ come.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import permutations
 from typing import Any
 
 import jax
@@ -61,7 +62,8 @@ class Oracle:
     def __init__(self, made: CommunitySimulation, snr: float, mean_dwell: float) -> None:
         shares = made.affiliation / np.linalg.norm(made.affiliation, axis=1, keepdims=True)
         power = 1 / snr + 0.5  # half of the time on
-        self.loadings, self.noise = shares / np.sqrt(power), np.full(len(shares), 1 / snr / power)
+        self.scale = 1 / np.sqrt(power)
+        self.loadings, self.noise = shares * self.scale, np.full(len(shares), 1 / snr / power)
         self.switch = jnp.full(2, 1 / mean_dwell)
         self.made = made
         self.series = made.time_series.astype(float)
@@ -83,7 +85,25 @@ class Oracle:
 
     def index(self) -> float:
         """Return the adjusted Rand index of regions classified one by one, all others being known."""
+        labels = [np.linalg.solve(power, shared).argmax() for power, shared in self.regressions()]
+        return float(adjusted_rand_score(self.made.communities, labels))
+
+    def informed_index(self) -> float:
+        """Return the same, told also how many regions belong to two communities and with which shares.
+
+        Each region gets the first community of the highest posterior: the likelihood of all loadings that the generator
+        may draw, weighted by how often it draws them.
+        """
         labels = []
+        for (power, shared), noise in zip(self.regressions(), self.noise, strict=True):
+            fit = _LOADINGS @ shared - 0.5 * np.einsum("dk,kl,dl->d", _LOADINGS, power, _LOADINGS) * self.scale
+            log_posterior = BAND_SHARE * self.scale * fit / noise + np.log(_FREQUENCY)
+            weights = np.exp(log_posterior - log_posterior.max())
+            labels.append(np.bincount(_FIRST, weights, minlength=N_COMMUNITIES).argmax())
+        return float(adjusted_rand_score(self.made.communities, labels))
+
+    def regressions(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Return, for each region, the power of the signals that all others show, and their product with its series."""
         for region, (loading, noise) in enumerate(zip(self.loadings, self.noise, strict=True)):
             series = self.series[:, region]
             precision = self.precision - np.outer(loading, loading) / noise
@@ -91,8 +111,25 @@ class Oracle:
             expected = posterior * signal / (1 + off)
             power = np.einsum("skt,slt->kl", expected, expected)
             power += np.diag((posterior * off / (1 + off)).sum((0, 2)))
-            labels.append(np.linalg.solve(power, np.einsum("skt,st->k", expected, series)).argmax())
-        return float(adjusted_rand_score(self.made.communities, labels))
+            yield power, np.einsum("skt,st->k", expected, series)
+
+
+def _possible_loadings(overlap: float = 0.2, n_shares: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the loadings that a region may have, the first community of each, and how often it is drawn."""
+    shares = 0.2 + 0.3 * (np.arange(n_shares) + 0.5) / n_shares
+    pure = np.eye(N_COMMUNITIES)
+    mixed = [
+        (1 - share) * pure[first] + share * pure[second]
+        for first, second in permutations(range(N_COMMUNITIES), 2)
+        for share in shares
+    ]
+    affiliation = np.concatenate([pure, mixed])
+    pure_share, mixed_share = (1 - overlap) / len(pure), overlap / len(mixed)
+    frequency = np.where(np.arange(len(affiliation)) < len(pure), pure_share, mixed_share)
+    return affiliation / np.linalg.norm(affiliation, axis=1, keepdims=True), affiliation.argmax(1), frequency
+
+
+_LOADINGS, _FIRST, _FREQUENCY = _possible_loadings()
 
 
 def community_signals(made: CommunitySimulation, labels: np.ndarray) -> np.ndarray:
@@ -167,6 +204,7 @@ def one_seed(n_regions: int, mean_dwell: float, seed: int, widths: dict[str, int
     results = {
         "ARI, Louvain": louvain_index(n_regions, mean_dwell, snr, seed),
         "ARI, oracle": oracle.index(),
+        "ARI, oracle told of overlap": oracle.informed_index(),
         "r, oracle": oracle.correlation(),
     }
     scans = Scans(jnp.asarray(made.time_series), jnp.ones((len(planted), planted.shape[-1]), bool))
@@ -183,6 +221,13 @@ def one_seed(n_regions: int, mean_dwell: float, seed: int, widths: dict[str, int
     for name, measure in SIMPLER.items():
         results[f"r, {name}"] = mean_correlation(measure(made, likeliest, widths[name])[:, order], planted)
     return {name: float(value) for name, value in results.items()}
+
+
+def oracles_of_one_seed(n_regions: int, mean_dwell: float, seed: int) -> dict[str, float]:
+    """Return what the oracles reach alone."""
+    made = simulate_communities(n_regions=n_regions, mean_dwell=mean_dwell, snr=RATIOS[n_regions], rng=seed)
+    oracle = Oracle(made, RATIOS[n_regions], mean_dwell)
+    return {"ARI, oracle": oracle.index(), "ARI, oracle told of overlap": oracle.informed_index()}
 
 
 def states_of_one_seed(n_regions: int, mean_dwell: float, seed: int) -> dict[str, float]:
@@ -231,6 +276,11 @@ def states(repeats: int, *, n_regions: int, mean_dwell: float) -> list[dict[str,
     return _over_seeds(n_regions, mean_dwell, partial(states_of_one_seed, n_regions, mean_dwell))
 
 
+def oracles(repeats: int, *, n_regions: int, mean_dwell: float) -> list[dict[str, Any]]:
+    """Return what true parameters give in the same simulations."""
+    return _over_seeds(n_regions, mean_dwell, partial(oracles_of_one_seed, n_regions, mean_dwell))
+
+
 def _over_seeds(n_regions: int, mean_dwell: float, measured: Callable[[int], dict[str, float]]) -> list[dict[str, Any]]:
     each = []
     for seed in SEEDS[n_regions]:
@@ -257,7 +307,7 @@ def _over_seeds(n_regions: int, mean_dwell: float, measured: Callable[[int], dic
 
 ROWS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
     f"{prefix}{n_regions}-{dwell}": partial(measure, n_regions=n_regions, mean_dwell=float(dwell))
-    for prefix, measure in (("", setting), ("states-", states))
+    for prefix, measure in (("", setting), ("oracle-", oracles), ("states-", states))
     for n_regions in (100, 400)
     for dwell in (20, 60)
 }
