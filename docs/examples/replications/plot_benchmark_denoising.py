@@ -189,4 +189,6 @@ if __name__ == "__main__":
     right.barh(names, [outcome["distance"][name] for name in names], color=colours)
     right.axvline(0, color="black", linewidth=0.8)
     right.set(xlabel="rank correlation of QC-FC with distance")
-    figures = {"What confound models leave (blue: with the global signal)": figure}
+    figures = {
+        "What confound models leave (blue and green: with the global signal; green: frames left out, too)": figure
+    }

@@ -124,6 +124,6 @@ if __name__ == "__main__":
     for community, axis in enumerate(right.subplots(3, 1, sharex=True, sharey=True)):
         axis.fill_between(seconds, data.activity[0, community], color="0.85", step="mid")
         axis.plot(seconds, found["activity"][0, counterpart[community]], color="#0072B2")
-        axis.set(ylabel=f"community {community + 1}\nactivity", ylim=(-0.03, 1.03), xlim=(0, seconds[-1]))
+        axis.set(ylabel=f"activity {community + 1}", ylim=(-0.03, 1.03), xlim=(0, seconds[-1]))
     axis.set_xlabel("seconds in the first scan (shaded: planted as on)")
     figures = {"Planted communities and their activity, and what is learned of them": figure}

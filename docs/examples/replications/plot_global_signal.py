@@ -118,7 +118,7 @@ if __name__ == "__main__":
         matrix = outcome["matrices"][kind][when]
         image = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
         for row, column in zip(*np.triu_indices(len(matrix), 1), strict=True):
-            axis.text(column, row, f"{matrix[row, column]:.2f}", ha="center", va="center", fontsize=7)
+            axis.text(column, row, f"{matrix[row, column]:z.2f}", ha="center", va="center", fontsize=7)
         ticks = range(len(matrix))
         axis.set_xticks(ticks, [str(t + 1) for t in ticks])
         axis.set_yticks(ticks, [str(t + 1) for t in ticks])

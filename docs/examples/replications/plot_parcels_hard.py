@@ -36,6 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from matplotlib.figure import Figure
+from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
@@ -133,17 +134,17 @@ if __name__ == "__main__":
     print(f"adjusted Rand index {found['score']:.3f} (baseline {found['baseline']:.3f})")
     assert found["passed"]
 
-    shares, side = found["shares"], 25
+    planted, side = found["data"].labels, 25
+    shared = np.eye(N_PARCELS)[planted].T @ found["shares"].T
+    shares = found["shares"][linear_sum_assignment(shared, maximize=True)[1]]  # in the order of the planted ones
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     axes = figure.subplots(1, 4, width_ratios=[1, 1, 1.2, 1.5])
-    for axis, labels, title in zip(
-        axes, (found["data"].labels, shares.argmax(0)), ("Planted", "Learned"), strict=False
-    ):
-        axis.imshow(labels.reshape(side, side), cmap="tab10", interpolation="nearest")
+    for axis, labels, title in zip(axes, (planted, shares.argmax(0)), ("Planted", "Learned"), strict=False):
+        axis.imshow(labels.reshape(side, side), cmap="tab10", vmin=0, vmax=9, interpolation="nearest")
         axis.set(title=f"{title} parcels", xlabel="vertex, across", ylabel="vertex, down")
     image = axes[2].imshow(shares.max(0).reshape(side, side), cmap="viridis", vmin=1 / N_PARCELS, vmax=1)
     axes[2].set(title="Largest share", xlabel="vertex, across", ylabel="vertex, down")
-    figure.colorbar(image, ax=axes[2], label="share")
+    figure.colorbar(image, ax=axes[2], label="share", shrink=0.6)
     names = ("log-determinant", "second moment", "equilibrium", "entropy (rewarded)")
     colours = ("#0072B2", "#D55E00", "#009E73", "#7f7f7f")
     for values, name, colour in zip((found["history"] - found["history"][-1]).T, names, colours, strict=True):

@@ -152,12 +152,11 @@ if __name__ == "__main__":
             axis.set_xlabel("time (min; grey: second state)")
         right = figure.add_subplot(grid[row, 1])
         right.hist(outcome["null"][name], bins=20, color="0.8", label="surrogates")
-        right.axvline(
-            outcome["variation"][name], color=colour, linewidth=2, label=f"{name}, p = {outcome['p'][name]:.2f}"
-        )
-        right.axvline(INDEPENDENT, color=VERMILION, linestyle=":", label="independent frames")
-        right.set(xlim=(0, None), ylabel="surrogates")
-        right.legend(frameon=False, fontsize=8)
+        label = f"{name}, p = {outcome['p'][name]:.2f}"
+        right.axvline(outcome["variation"][name], ymax=0.6, color=colour, linewidth=2, label=label)
+        right.axvline(INDEPENDENT, ymax=0.6, color=VERMILION, linestyle=":", label="independent frames")
+        right.set(xlim=(0, None), ylim=(0, 1.7 * right.get_ylim()[1]), ylabel="surrogates")
+        right.legend(frameon=False, fontsize=8, loc="upper left")
         if row:
             right.set_xlabel("variance over windows (Fisher's z)")
     figures = {"Correlations in sliding windows of a stationary and a switching scan": figure}

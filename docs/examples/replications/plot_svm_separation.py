@@ -288,7 +288,12 @@ if __name__ == "__main__":
             for place in (0, 1):
                 axis.plot(*np.asarray(outcome["learned"][name][2])[:, place].T, color="black", linewidth=1)
         axis.set(
-            title=name, xlabel="first feature", ylabel="second feature", aspect="equal", xlim=(-3, 3), ylim=(-3, 3)
+            title=f"{name} (lines: the means' way)" if name in outcome["learned"] else name,
+            xlabel="first feature",
+            ylabel="second feature",
+            aspect="equal",
+            xlim=(-3, 3),
+            ylim=(-3, 3),
         )
     for name, colour in (("growth", BLUE), ("collapse", VERMILION)):
         axes[5].plot(outcome["learned"][name][1], color=colour, label=name)
