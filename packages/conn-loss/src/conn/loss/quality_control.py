@@ -5,6 +5,8 @@ correlation counts by how much it exceeds a tolerance.
 """
 
 import math
+from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -155,7 +157,29 @@ def qcfc(
     )
 
 
-class BatchCorrelationLoss(Loss):
+class _AcrossSubjectsLoss(Loss):
+    """A loss of correlations across subjects, above a tolerance; a subclass names the score."""
+
+    tolerance: float = eqx.field(static=True)
+    significance: float | None = eqx.field(static=True)
+    absolute: bool = eqx.field(static=True)
+    _across_subjects: ClassVar[Callable[..., Array]]
+
+    def __init__(
+        self,
+        nu: Strength = 1.0,
+        name: str | None = None,
+        *,
+        tolerance: float = 0.0,
+        significance: float | None = None,
+        absolute: bool = True,
+        scalarisation: Reduction | None = None,
+    ):
+        super().__init__(nu, name, score=type(self)._across_subjects, scalarisation=scalarisation)
+        self.tolerance, self.significance, self.absolute = tolerance, significance, absolute
+
+
+class BatchCorrelationLoss(_AcrossSubjectsLoss):
     """How features follow a quality across subjects, above a tolerance.
 
     Call it with features (subject, ...) and the quality (subject,).
@@ -183,25 +207,10 @@ class BatchCorrelationLoss(Loss):
     1.0
     """
 
-    tolerance: float = eqx.field(static=True)
-    significance: float | None = eqx.field(static=True)
-    absolute: bool = eqx.field(static=True)
-
-    def __init__(
-        self,
-        nu: Strength = 1.0,
-        name: str | None = None,
-        *,
-        tolerance: float = 0.0,
-        significance: float | None = None,
-        absolute: bool = True,
-        scalarisation: Reduction | None = None,
-    ):
-        super().__init__(nu, name, score=batch_correlation, scalarisation=scalarisation)
-        self.tolerance, self.significance, self.absolute = tolerance, significance, absolute
+    _across_subjects = staticmethod(batch_correlation)
 
 
-class QCFCLoss(Loss):
+class QCFCLoss(_AcrossSubjectsLoss):
     """How the edges of connectomes follow a quality across subjects, above a tolerance.
 
     Call it with connectomes (subject, region, region) and the quality (subject,).
@@ -229,19 +238,4 @@ class QCFCLoss(Loss):
     1.0
     """
 
-    tolerance: float = eqx.field(static=True)
-    significance: float | None = eqx.field(static=True)
-    absolute: bool = eqx.field(static=True)
-
-    def __init__(
-        self,
-        nu: Strength = 1.0,
-        name: str | None = None,
-        *,
-        tolerance: float = 0.0,
-        significance: float | None = None,
-        absolute: bool = True,
-        scalarisation: Reduction | None = None,
-    ):
-        super().__init__(nu, name, score=qcfc, scalarisation=scalarisation)
-        self.tolerance, self.significance, self.absolute = tolerance, significance, absolute
+    _across_subjects = staticmethod(qcfc)

@@ -20,7 +20,7 @@ __all__ = ["CoactivationPatterns", "GaussianHMM", "LEiDA"]
 class _BrainStates:
     """What the three have in common: features of frames, a state for each, and how long states last."""
 
-    def __init__(self, n_states: int, n_restarts: int, seed: int) -> None:
+    def __init__(self, n_states: int = 8, *, n_restarts: int = 10, seed: int = 0) -> None:
         for name, number in (("n_states", n_states), ("n_restarts", n_restarts)):
             if number < 1:
                 raise ValueError(f"{name} must be at least 1, and is {number}")
@@ -157,9 +157,6 @@ class CoactivationPatterns(_BrainStates):
     [10.0, 10.0]
     """
 
-    def __init__(self, n_states: int = 8, *, n_restarts: int = 10, seed: int = 0) -> None:
-        super().__init__(n_states, n_restarts, seed)
-
 
 class LEiDA(_BrainStates):
     r"""Leading eigenvectors of phase coherence, clustered by k-means.
@@ -204,9 +201,6 @@ class LEiDA(_BrainStates):
     >>> LEiDA(2).fit(scan[None]).maps_.shape
     (2, 3)
     """
-
-    def __init__(self, n_states: int = 8, *, n_restarts: int = 10, seed: int = 0) -> None:
-        super().__init__(n_states, n_restarts, seed)
 
     def _described(
         self, time_series: ArrayLike, mask: ArrayLike | None
@@ -279,7 +273,7 @@ class GaussianHMM(_BrainStates):
         n_iterations: int = 100,
         seed: int = 0,
     ) -> None:
-        super().__init__(n_states, n_restarts, seed)
+        super().__init__(n_states, n_restarts=n_restarts, seed=seed)
         for name, number in (("n_dimensions", n_dimensions), ("n_iterations", n_iterations)):
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, and is {number}")
