@@ -199,26 +199,43 @@ def whole_brain(n_regions: int, resolution: float, seed: int) -> DRMNet:
     return DRMNet(populations, [DRMConnection(delay=0) for _ in populations], wp, readout)
 
 
-def brain(repeats: int, n_regions: int = 400, resolution: float = 2.0, minutes: float = 10.0) -> list[dict[str, Any]]:
-    """An epoch over ten minutes of BOLD at 0.72 s, in windows of 30 s with burn-in over the HRF's 32 s.
+def side_by_side(series: np.ndarray, length: int, lead: int) -> np.ndarray:
+    """Return stretches of a recording (tick, feature), each after its own past, as (tick, stretch, feature).
 
-    The recording is cut into four stretches that are run side by side; the scans of the first 32 s after a cut, whose
-    past is unknown to their stretch, are left out.
+    Before the recording there is nothing: zeros, or NaN in measurements.
+    """
+    before = np.zeros((lead, *series.shape[1:]), dtype=series.dtype)
+    padded = np.concatenate([before, series])
+    return np.stack([padded[start : start + lead + length] for start in range(0, len(series), length)], axis=1)
+
+
+def brain(
+    repeats: int, n_regions: int = 400, resolution: float = 2.0, n_stretches: int = 10, seconds_each: float = 60.0
+) -> list[dict[str, Any]]:
+    """Epochs over ten minutes of BOLD at 0.72 s: every scan counts once, with a gradient over the HRF's 32 s.
+
+    The recording is cut into ten stretches of a minute that are run side by side. Each is run from 32 s before its
+    first scan on, with the stimulus that there was, so that no scan has a past that is unknown. Windows of 23 s, four
+    in an epoch, are followed by a step of the optimiser each, and have a burn-in of 32 s.
     """
     del repeats  # an epoch takes minutes
     planted = whole_brain(n_regions, resolution, seed=0)
-    n_ticks = int(minutes * 60_000 / resolution)
-    ticks = resolution * np.arange(n_ticks)
+    length = round(seconds_each * 1000 / resolution)
+    n_ticks, lead = n_stretches * length, planted.readout.memory
     rng = np.random.default_rng(1)
-    stimulus = np.repeat(rng.normal(size=(int(minutes * 120), 1)), int(500 / resolution), axis=0)
-    scans = np.arange(0, ticks[-1], 720.0)
-    clean, _ = DRM(planted).forward(DRMIterator(resolution, stimulus, ticks))
-    places = np.floor(scans / resolution + 0.5).astype(int)
-    measured = clean[places, 0].numpy()
-    n_stretches = 4
-    since_cut = scans % (minutes * 60_000 / n_stretches)
-    measured[(since_cut < 32_000) & (scans > 32_000)] = np.nan
-    data = DRMIterator(resolution, stimulus, ticks, measured, scans, batch_size=n_stretches)
+    held = round(500 / resolution)
+    stimulus = np.repeat(rng.normal(size=(-(-n_ticks // held), 1)), held, axis=0)[:n_ticks]
+    scan = np.floor(np.arange(0, n_ticks * resolution - resolution, 720.0) / resolution + 0.5).astype(int)
+    with torch.no_grad():
+        parts = [planted.run(part.unsqueeze(1))[0] for part in torch.as_tensor(stimulus).float().split(length)]
+    clean = torch.cat(parts)[scan, 0].numpy()
+    # A scan is given in its own stretch only, at its time since the stretch's lead began.
+    own, since = scan // length, scan % length + lead
+    moments = np.unique(since)
+    measured = np.full((moments.size, n_stretches, n_regions), np.nan, dtype=np.float32)
+    measured[np.searchsorted(moments, since), own] = clean
+    recording = side_by_side(stimulus, length, lead)
+    data = DRMIterator(resolution, recording, resolution * np.arange(len(recording)), measured, resolution * moments)
     model = whole_brain(n_regions, resolution, seed=0)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -227,30 +244,35 @@ def brain(repeats: int, n_regions: int = 400, resolution: float = 2.0, minutes: 
 
     def error() -> float:
         pairs = zip(planted.populations, model.populations, strict=True)
-        return sum(float((a.weight - b.weight).square().sum()) for a, b in pairs) ** 0.5
+        return sum(float((a.weight - b.weight).detach().square().sum()) for a, b in pairs) ** 0.5
 
     trainer = DRM(model, learning_rate=1e-4)
-    start, before = trainer.evaluate(data), error()
-    epoch = seconds(lambda: trainer.estimate(data, n_epochs=1, cutoff=int(30_000 / resolution)))
-    after = trainer.evaluate(data)
+    cutoff = -(-(length + lead) // 4)
+    losses, distances, times = [], [error()], []
+    for _ in range(3):
+        times.append(seconds(lambda: losses.append(trainer.estimate(data, n_epochs=1, cutoff=cutoff).train[0])))
+        distances.append(error())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    epoch = min(times)
     return [
         {
-            "row": f"epoch, {minutes:g} min at {resolution:g} ms, {n_regions} regions, {n_regions**2:,} edges",
+            "row": (
+                f"epoch, {n_ticks * resolution / 60_000:g} min at {resolution:g} ms, "
+                f"{n_regions} regions, {n_regions**2:,} edges"
+            ),
             "dtype": "float32",
             "peer": "",
             "cores": len(os.sched_getaffinity(0)),
             "seconds": epoch,
             "compilation_seconds": 0.0,
-            "largest_difference": after / start,
+            "largest_difference": losses[-1] / losses[0],
             "largest_difference_allowed": 1.0,
             "peak_gib": peak,
             "peak_gib_allowed": 8.0,
-            "passed": peak <= 8.0 and epoch <= 300.0,
-            "distance_before": before,
-            "distance_after": error(),
-            "loss_before": start,
-            "loss_after": after,
+            "passed": peak <= 8.0 and epoch <= 300.0 and losses[-1] < losses[0] and distances[-1] < distances[0],
+            "seconds_of_each": times,
+            "losses": losses,
+            "distances": distances,
         }
     ]
 

@@ -5,7 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from drm import DRMConnection, DRMNet, DRMPopulation, DRMReadout, connect, coupling, products, recurrence
+from drm import (
+    DRMConnection,
+    DRMNet,
+    DRMPopulation,
+    DRMReadout,
+    LeakyRatePopulation,
+    WilsonCowanPopulation,
+    connect,
+    coupling,
+    products,
+    recurrence,
+)
 from drm.coupling import Costs
 from drm.products import DensePerLag, Gathered, Sparse
 
@@ -399,3 +410,20 @@ def test_connect_refuses_what_is_no_matrix_of_delays():
         connect(pair, present=[[1]])
     with pytest.raises(ValueError, match=r"delays\[1, 0\] must be a whole number"):
         connect(pair, present=[[0, 0], [1, 0]], delays=[[0, 0], [1.5, 0]])
+
+
+def test_the_way_back_is_the_same_in_one_piece_and_tick_by_tick(monkeypatch):
+    found = []
+    for held in (1, 10**6):
+        monkeypatch.setattr(recurrence, "_HELD", held)
+        generator = torch.Generator().manual_seed(0)
+        trio = [
+            LeakyRatePopulation(4, 2, resolution=1, time_constant=[3.0, 7.0], noise=0.1, generator=generator),
+            WilsonCowanPopulation(4, 1, resolution=1, generator=generator),
+            DRMPopulation(4, 2, generator=generator),
+        ]
+        lines = [DRMConnection(), None, DRMConnection()]
+        wp = connect(trio, present=[[0, 1, 1], [1, 0, 1], [1, 1, 0]], delays=[[0, 2, 3], [2, 0, 4], [5, 2, 0]])
+        net = DRMNet(trio, lines, wp, DRMReadout(5, 1, generator=generator)).double()
+        found.append(gradients(net, stimulus(n_features=1), (4,)))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)

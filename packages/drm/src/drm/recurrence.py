@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,9 +112,10 @@ class Recurrence:
         for product in (self.product, self.adjoint):
             if product is not None:
                 product.to(drive.device)
-        output, *after = _Simulate.apply(  # pyright: ignore[reportGeneralTypeIssues]
-            self, drive, weights, history, *states, *parameters
-        )
+        # A compiler would write out every tick, minutes of work for nothing: ticks wait for one another.
+        compiling = torch.compiler.is_compiling()
+        simulate = torch.compiler.disable(_simulate) if compiling else _simulate  # pyright: ignore[reportCallIssue]
+        output, *after = simulate(self, drive, weights, history, *states, *parameters)
         return output, tuple(after)
 
     def split(self, parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
@@ -353,6 +355,10 @@ class _Simulate(torch.autograd.Function):
             if plan.adjoint is not None:
                 plan.adjoint.on(received, packed, g_history, -depth)(0, depth)
         return None, adjoint, g_weights, g_history, *g_state_of, *(g for own in g_parameters for g in own)
+
+
+def _simulate(*arguments: Any) -> tuple[Tensor, ...]:
+    return _Simulate.apply(*arguments)  # pyright: ignore[reportReturnType]
 
 
 def _summed(first: list[Tensor | None], second: list[Tensor | None]) -> list[Tensor | None]:
