@@ -113,8 +113,9 @@ class Recurrence:
             if product is not None:
                 product.to(drive.device)
         # A compiler would write out every tick, minutes of work for nothing: ticks wait for one another.
-        compiling = torch.compiler.is_compiling()
-        simulate = torch.compiler.disable(_simulate) if compiling else _simulate  # pyright: ignore[reportCallIssue]
+        simulate: Callable[..., tuple[Tensor, ...]] = _simulate
+        if torch.compiler.is_compiling():
+            simulate = torch.compiler.disable(_simulate)  # pyright: ignore[reportAssignmentType]
         output, *after = simulate(self, drive, weights, history, *states, *parameters)
         return output, tuple(after)
 
