@@ -92,7 +92,8 @@ def test_noise_of_a_linear_net_has_the_covariance_of_the_lyapunov_equation():
 
 def test_windows_that_are_run_again_meet_the_same_noise():
     x = torch.randn(24, 2, 1).double()
-    data = DRMIterator(1, x.numpy(), np.arange(24), np.zeros((24, 2, 1)), np.arange(24), dtype=DOUBLE)
+    time = 10 * np.arange(24)
+    data = DRMIterator(10, x.numpy(), time, np.zeros((24, 2, 1)), time, dtype=DOUBLE)
     losses = []
     for burn_in in (0, 7):
         net = noisy_net()

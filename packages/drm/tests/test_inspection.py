@@ -125,6 +125,14 @@ def test_the_settings_of_training_are_described():
         describe(DRM(net, loss=torch.nn.L1Loss()))
 
 
+def test_shapes_are_known_without_values():
+    # On the device that has no memory, for which torch has no sparse products: one by one.
+    net = rich_net(vectorised=False).to("meta")
+    responses, activity = net.run(torch.empty(8, 2, 3, device="meta"), torch.empty(8, 2, 1, device="meta"))
+    assert (responses.shape, activity.shape) == ((8, 2, net.n_out), (8, 2, sum(net.sizes)))
+    assert responses.is_meta
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -143,6 +151,7 @@ def test_the_settings_of_training_are_described():
         (["connections", 1, "kind"], "TractConnection", "needs one of the velocities"),
         (["connections", 1], {"stimulus": "flash", "target": "V1"}, "two connections"),
         (["connections"], SMALL["connections"][:1], "V2 receives nothing"),
+        (["stimuli"], ["flash"], "stimuli are names with their numbers of features"),
     ],
 )
 def test_wrong_descriptions_are_refused_by_name(path, value, message):

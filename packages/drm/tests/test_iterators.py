@@ -156,6 +156,11 @@ def test_events_keep_their_area_at_any_resolution(resolution):
     assert found.sum() * resolution == pytest.approx(amplitude @ duration, abs=1e-6)
 
 
+def test_events_in_seconds_are_warned_of():
+    with pytest.warns(UserWarning, match=r"All 2 events are over after 44 of 60000 ms"):
+        events_to_samples([10.0, 40.0], [4.0, 4.0], [1.0, 1.0], resolution=500.0, n_ticks=120)
+
+
 def test_wrong_events_are_refused_by_number():
     for events, message in (
         (([0, 1], [1], [1, 1]), "one shape"),

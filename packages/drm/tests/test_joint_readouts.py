@@ -147,6 +147,8 @@ def test_streams_must_bear_the_networks_names():
 
 
 def test_wrong_joint_readouts_are_refused():
+    with pytest.raises(TypeError, match="mapping from names to readouts, got a list"):
+        JointReadout([DRMReadout()])
     with pytest.raises(ValueError, match="Readouts are needed"):
         JointReadout({})
     with pytest.raises(ValueError, match="all see the same units"):

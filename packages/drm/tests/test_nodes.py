@@ -208,3 +208,13 @@ def test_confounds_count_at_their_lags_however_time_is_cut():
 def test_impossible_lags_of_confounds_are_refused(lags):
     with pytest.raises(ValueError, match="different whole numbers of ticks"):
         DRMReadout(1, 1, confound_lags=lags)
+
+
+def test_whole_numbers_and_weights_may_come_from_numpy():
+    line = DRMConnection(np.int64(2), 2, delay=np.int64(3))
+    assert (line.n_in, line.delay) == (2, 3)
+    assert type(line.delay) is int
+    readout = DRMReadout(2, 2, weight=np.eye(2))
+    assert readout.weight.dtype == torch.get_default_dtype()
+    with pytest.raises(TypeError, match=r"n_in must be a whole number, got 2\.0"):
+        DRMPopulation(2.0, 1)

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import math
 import pickle
 
@@ -143,6 +144,23 @@ def test_a_linear_rate_follows_a_step_exactly_whatever_the_resolution(resolution
     found = driven(population, 1.0, 20)
     time = resolution * np.arange(1, 21)
     np.testing.assert_allclose(found, 1 - np.exp(-time / 20), rtol=1e-6)
+
+
+def test_a_rate_converges_at_first_order_where_its_drive_changes():
+    # What is held over a tick lags by half of one: the error of a sine is in proportion to the tick.
+    errors = []
+    for resolution in (2.0, 1.0, 0.5):
+        population = LeakyRatePopulation(1, 1, resolution=resolution, time_constant=20, activation="linear").double()
+        torch.nn.init.ones_(population.weight)
+        time = resolution * torch.arange(round(200 / resolution), dtype=torch.float64)
+        omega = 2 * math.pi / 100
+        for x in torch.sin(omega * time):
+            output = population([x.view(1, 1)])
+        end, a = 200.0, 20 * omega
+        exact = (math.sin(omega * end) - a * math.cos(omega * end) + a * math.exp(-end / 20)) / (1 + a**2)
+        errors.append(abs(output.item() - exact))
+    for coarse, fine in itertools.pairwise(errors):
+        assert math.log2(coarse / fine) == pytest.approx(1, abs=0.1)
 
 
 def test_time_constants_are_learned():

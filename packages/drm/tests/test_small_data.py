@@ -21,11 +21,12 @@ from drm.progress import ProgressBar
 from drm.shrinkage import EdgeLasso, decay_weights
 
 
-def recording(n_ticks=40, n_items=3, **others):
+def recording(n_ticks=40, n_items=3, resolution=1, n_confounds=1):
     """Data whose values tell from which tick and item they are."""
     values = np.arange(n_ticks)[:, None, None] + 1000.0 * np.arange(n_items)[:, None]
-    ticks = np.arange(n_ticks)
-    return DRMIterator(1, values, ticks, values, ticks, **({"confounds": values, "confound_time": ticks} | others))
+    time = resolution * np.arange(n_ticks)
+    more = {"confounds": values, "confound_time": time} if n_confounds else {}
+    return DRMIterator(resolution, values, time, values, time, **more)
 
 
 def test_segments_are_stretches_of_recordings_drawn_anew_for_each_epoch():
@@ -54,7 +55,7 @@ def test_segments_follow_their_seed():
 
 def test_responses_of_segments_are_those_of_the_whole_recording():
     # After a burn-in of the readout's memory, a memoryless network predicts the same.
-    data = recording(n_items=1, confounds=None, confound_time=None)
+    data = recording(n_items=1, resolution=2000, n_confounds=0)
     readout = BOLDReadout(1, 1, resolution=2000, weight=torch.eye(1))
     net = DRMNet([DRMPopulation(1, 1, negative_slope=1.0)], [DRMConnection(delay=0)], [[None]], readout)
     whole, _ = DRM(net).forward(data)
@@ -172,21 +173,22 @@ def test_a_lasso_finds_the_connections_that_there_are():
 
 
 def test_an_interrupted_training_on_segments_ends_as_if_it_had_not_been(tmp_path):
+    values = np.random.default_rng(0).normal(size=(40, 3, 4))
+    whole = DRMIterator(1, values[..., :1], range(40), values, range(40))
+
     def train(n_epochs, checkpoint=None):
         net = dense()
-        values = np.random.default_rng(0).normal(size=(40, 3, 4))
-        whole = DRMIterator(1, values[..., :1], range(40), values, range(40))
         data = RandomSegments(whole, length=8, n_segments=4, burn_in=2, seed=5)
         losses = DRM(net, edge_lasso=0.1).estimate(data, n_epochs=n_epochs, cutoff=4, checkpoint=checkpoint)
         return losses.train, net.state_dict()
 
     path = tmp_path / "training"
     train(2, path)
-    (ours, resumed), (theirs, whole) = train(5, path), train(5)
+    (ours, resumed), (theirs, expected) = train(5, path), train(5)
     assert ours.tolist() == theirs.tolist()
-    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
     with pytest.raises(ValueError, match="data of another kind"):
-        DRM(dense()).estimate(recording(), checkpoint=path)
+        DRM(dense()).estimate(whole, checkpoint=path)
 
 
 def test_a_bar_shows_epochs_losses_and_time(capsys):

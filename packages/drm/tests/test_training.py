@@ -10,6 +10,7 @@ from drm import (
     DRMNet,
     DRMPopulation,
     DRMReadout,
+    JansenRitPopulation,
     LeakyRatePopulation,
     LearnedDelayConnection,
     connect,
@@ -239,6 +240,69 @@ def test_wrong_training_is_refused():
             DRM(net, **{name: -1.0})
 
 
+def test_data_that_are_not_the_networks_are_refused(tmp_path):
+    areas = [LeakyRatePopulation(1, 1, resolution=10, time_constant=20.0)]
+    model = DRM(DRMNet(areas, [DRMConnection()], [[None]], DRMReadout(1, 1)))
+
+    def data(resolution=10, n_features=1, n_measurements=1):
+        times = resolution * np.arange(4)
+        return DRMIterator(resolution, np.ones((4, n_features)), times, np.ones((4, n_measurements)), times)
+
+    with pytest.raises(ValueError, match="ticks last 10 ms, those of the data 5 ms"):
+        model.estimate(data(resolution=5))
+    with pytest.raises(ValueError, match=r"network's stimulus is \{'stimulus': 1\}"):
+        model.forward(data(n_features=2))
+    with pytest.raises(ValueError, match=r"network's response is \{'response': 1\}"):
+        model.estimate(data(), val_iter=data(n_measurements=2))
+    with pytest.raises(TypeError, match="Data come from a DRMIterator or the like, got ndarray"):
+        model.estimate(np.ones((4, 1)))
+    for name in ("n_epochs", "cutoff", "patience", "burn_in"):
+        with pytest.raises(TypeError, match=f"{name} must be a whole number"):
+            model.estimate(data(), data(), **{name: 1.5})
+    weights = model.net.populations[0].weight.detach().clone()
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        model.estimate(data(), checkpoint=tmp_path / "missing" / "model.pt")
+    assert torch.equal(model.net.populations[0].weight, weights)
+    with pytest.raises(TypeError, match="drm_net must be a DRMNet"):
+        DRM(DRMReadout())
+    with pytest.raises(TypeError, match="optimizer must be one of torch's, got 'adam'"):
+        DRM(model.net, optimizer="adam")
+
+
+def test_activity_that_is_not_finite_is_named():
+    column = JansenRitPopulation(1, 1, resolution=50.0, name="column")
+    still = DRMPopulation(1, 2, name="still")
+    model = DRM(DRMNet([still, column], [DRMConnection(), DRMConnection()], [[None] * 2] * 2, DRMReadout(3, 1)))
+    with pytest.raises(FloatingPointError, match=r"activity of column is not finite from tick \d+ on"):
+        model.forward(DRMIterator(50.0, np.full((200, 1), 200.0), 50.0 * np.arange(200)))
+
+
+def test_a_loss_that_minds_missing_targets_is_named():
+    model = DRM(small(), loss=torch.nn.MSELoss())
+    with pytest.raises(FloatingPointError, match="predictions are finite: a loss of one's own must leave out"):
+        model.estimate(small_data(missing=0.3))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_weights_are_recovered_from_measurements_of_which_some_are_missing(share):
+    def net(seed):
+        generator = torch.Generator().manual_seed(seed)
+        pair = [DRMPopulation(n, 1, negative_slope=1.0, generator=generator) for n in (2, 1)]
+        wp = connect(pair, present=[[0, 1], [1, 0]], delays=2)
+        return DRMNet(pair, [DRMConnection(), None], wp, DRMReadout(2, 2, weight=torch.eye(2)))
+
+    rng = np.random.default_rng(0)
+    truth, model, ticks = net(0), net(1), np.arange(60)
+    with torch.no_grad():
+        truth.populations[0].weight.copy_(torch.tensor([[0.8, -0.5]]))
+        truth.populations[1].weight.fill_(0.7)
+    stimulus = rng.normal(size=(60, 8, 1))
+    clean, _ = DRM(truth).forward(DRMIterator(1, stimulus, ticks))
+    response = np.where(rng.random(clean.shape) < share, np.nan, clean.numpy())
+    DRM(model, learning_rate=0.2).estimate(DRMIterator(1, stimulus, ticks, response, ticks), n_epochs=60)
+    assert (weights(model) - weights(truth)).abs().max() < 0.05
+
+
 def test_a_loss_that_explodes_stops_before_it_spoils_the_parameters():
     net, data = small(), small_data()
     with torch.no_grad():
@@ -344,7 +408,8 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(tmp_path):
 def test_checkpoints_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
     data, path = small_data(), tmp_path / "model.pt"
     DRM(small()).estimate(data, checkpoint=path)
-    other = two_populations(0)
+    other = small()
+    other.populations[0].name = "V1"
     with pytest.raises(ValueError, match="belongs to another network"):
         DRM(other).estimate(data, n_epochs=2, checkpoint=path)
     net = small()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -92,7 +93,7 @@ class BalloonReadout(DRMReadout):
         n_steps: int = 1,
         n_confounds: int = 0,
         confound_lags: Sequence[int] = (0,),
-        weight: Tensor | None = None,
+        weight: Tensor | np.ndarray | None = None,
         units: Sequence[int] | None = None,
         mask: Any = None,
         generator: torch.Generator | None = None,

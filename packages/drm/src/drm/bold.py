@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -120,7 +121,7 @@ class BOLDReadout(_ConvolvedReadout):
         convention: Convention = "spm",
         n_confounds: int = 0,
         confound_lags: Sequence[int] = (0,),
-        weight: Tensor | None = None,
+        weight: Tensor | np.ndarray | None = None,
         units: Sequence[int] | None = None,
         mask: Any = None,
         generator: torch.Generator | None = None,
@@ -242,7 +243,7 @@ class BasisReadout(_ConvolvedReadout):
         convention: Convention = "spm",
         n_confounds: int = 0,
         confound_lags: Sequence[int] = (0,),
-        weight: Tensor | None = None,
+        weight: Tensor | np.ndarray | None = None,
         units: Sequence[int] | None = None,
         mask: Any = None,
         generator: torch.Generator | None = None,

@@ -1,5 +1,7 @@
 """Connections that take time: tapped delay lines."""
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -41,13 +43,13 @@ class DRMConnection(DRMNode):
 
     def __init__(self, n_in: int = 1, n_out: int = 1, delay: int = 1) -> None:
         super().__init__(n_in, n_out)
-        if isinstance(delay, bool) or not isinstance(delay, int):
+        if isinstance(delay, bool) or not isinstance(delay, Integral):
             raise TypeError(f"A delay is a whole number of ticks, got {delay!r}.")
         if delay < 0:
             raise ValueError(f"A delay must be at least 0 ticks, got {delay}.")
         if n_in != n_out:
             raise ValueError(f"A delay line gives what it receives: n_out must equal n_in={n_in}, got {n_out}.")
-        self.delay = delay
+        self.delay: int = int(delay)
 
     @property
     def lags(self) -> tuple[int, ...]:

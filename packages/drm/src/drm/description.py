@@ -157,7 +157,9 @@ def build(description: Mapping[str, Any], *, generator: torch.Generator | None =
     unknown = sorted(set(description) - known)
     if unknown:
         raise ValueError(f"A description has no {unknown}.")
-    stimuli = dict(_key(description, "stimuli", "The description"))
+    stimuli = _key(description, "stimuli", "The description")
+    if not isinstance(stimuli, Mapping) or not all(isinstance(width, int) for width in stimuli.values()):
+        raise ValueError(f"stimuli are names with their numbers of features, got {stimuli!r}.")
     tables = [dict(table) for table in _key(description, "populations", "The description")]
     names = [str(_key(table, "name", "A population")) for table in tables]
     if len(set(names)) < len(names):

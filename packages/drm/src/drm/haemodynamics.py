@@ -126,7 +126,8 @@ def double_gamma(
     }
     p = {name: torch.as_tensor(x, dtype=time.dtype, device=time.device) for name, x in parameters.items()}
     for name, value in p.items():
-        if not bool((value > 0).all()):
+        # Tensors without values, which give shapes alone, cannot be asked.
+        if not value.is_meta and not bool((value > 0).all()):
             raise ValueError(f"{name} must be positive, got {value.tolist()}.")
     since = time - onset
     peak = _gamma_density(since, p["peak_delay"] / p["peak_dispersion"], p["peak_dispersion"])

@@ -43,11 +43,6 @@ class Edge(NamedTuple):
     mean: float
 
 
-def _resolution(net: DRMNet) -> float | None:
-    parts = [*net.populations, *net.connections, *net.readout.parts()]
-    return next((found for part in parts if (found := getattr(part, "resolution", None)) is not None), None)
-
-
 def _lines(net: DRMNet) -> list[tuple[str, int, slice, slice, DRMConnection]]:
     """Return sender, receiver, the sender's place among its features, the weights' columns and the line, for all."""
     found = []
@@ -97,7 +92,7 @@ def edges(net: DRMNet) -> list[Edge]:
     >>> [(edge.source, edge.target, edge.delay) for edge in edges(net)]
     [('stimulus', 'V1', 2.0)]
     """
-    resolution = _resolution(net)
+    resolution = net.resolution
     found = []
     for name, i, _, columns, line in _lines(net):
         block = _block(net, i, columns, line)

@@ -1,6 +1,7 @@
 """From samples with times to what happens at each tick."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -273,6 +274,11 @@ def events_to_samples(onset: Any, duration: Any, amplitude: Any, *, resolution: 
         If the shapes differ, a value is not finite, a duration is not positive, or an event lies
         partly outside the ticks (the message gives its number).
 
+    Warns
+    -----
+    UserWarning
+        If all of several events lie in the first hundredth of the time, which hints at seconds.
+
     Examples
     --------
     >>> events_to_samples([5.0], [15.0], [2.0], resolution=10.0, n_ticks=3).ravel().tolist()
@@ -296,6 +302,12 @@ def events_to_samples(onset: Any, duration: Any, amplitude: Any, *, resolution: 
         raise ValueError(
             f"Event {k} (onset {starts[k]} ms, duration {lengths[k]} ms, amplitude {heights[k]}) "
             f"must be finite, of positive duration, and lie from {edges[0]} to {edges[-1]} ms."
+        )
+    if starts.size > 1 and (starts + lengths).max() < 0.01 * n_ticks * resolution:
+        warnings.warn(
+            f"All {starts.size} events are over after {(starts + lengths).max():g} of {n_ticks * resolution:g} ms. Are "
+            "their times in milliseconds?",
+            stacklevel=2,
         )
     samples = np.zeros(n_ticks)
     for start, length, height in zip(starts, lengths, heights, strict=True):

@@ -33,6 +33,8 @@ class JointReadout(DRMReadout):
     ValueError
         If there is no readout, their `n_in` differ, a weight is not positive, or a weight or loss
         belongs to no readout.
+    TypeError
+        If the readouts have no names.
 
     Notes
     -----
@@ -58,6 +60,8 @@ class JointReadout(DRMReadout):
         weights: Mapping[str, float] | None = None,
         losses: Mapping[str, nn.Module] | None = None,
     ) -> None:
+        if not isinstance(readouts, Mapping):
+            raise TypeError(f"readouts must be a mapping from names to readouts, got a {type(readouts).__name__}.")
         sizes = {name: readout.n_in for name, readout in readouts.items()}
         if not sizes or len(set(sizes.values())) > 1:
             raise ValueError(f"Readouts are needed that all see the same units; got n_in {sizes}.")

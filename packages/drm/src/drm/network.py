@@ -149,6 +149,12 @@ class DRMNet(DRMNode):
         """The number of units of each population."""
         return [p.n_out for p in self._populations]
 
+    @property
+    def resolution(self) -> float | None:
+        """The length of a tick in milliseconds, where a part of the network knows it."""
+        parts = [*self.populations, *self.connections, *self.readout.parts()]
+        return next((found for part in parts if (found := getattr(part, "resolution", None)) is not None), None)
+
     def forward(self, x: Tensor | np.ndarray, confounds: Tensor | None = None) -> Tensor:
         """Return the predicted measurements of one tick.
 

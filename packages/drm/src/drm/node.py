@@ -1,5 +1,6 @@
 """The base of everything that a network is made of: populations, connections and readouts."""
 
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,15 +25,19 @@ class DRMNode(nn.Module):
     ------
     ValueError
         If `n_in` or `n_out` is smaller than 1.
+    TypeError
+        If one is not a whole number.
     """
 
     def __init__(self, n_in: int = 1, n_out: int = 1) -> None:
         super().__init__()
         for name, value in (("n_in", n_in), ("n_out", n_out)):
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise TypeError(f"{type(self).__name__}: {name} must be a whole number, got {value!r}.")
             if value < 1:
                 raise ValueError(f"{type(self).__name__}: {name} must be at least 1, got {value}.")
-        self.n_in = n_in
-        self.n_out = n_out
+        self.n_in: int = int(n_in)
+        self.n_out: int = int(n_out)
         # All that is remembered between two ticks; empty after a reset.
         self._memory: tuple[Tensor, ...] = ()
 

@@ -33,7 +33,7 @@ class DRMReadout(DRMNode):
     confound_lags : sequence of int, default (0,)
         The lags in ticks at which each confound counts, with weights of their own: breathing and
         heart beat show in the measurements seconds later.
-    weight : Tensor of shape (n_out, n_in), optional
+    weight : Tensor or array of shape (n_out, n_in), optional
         Fixed weights: these are not learned and there is no bias then. Without them, weights and
         bias are parameters.
     units : sequence of int, optional
@@ -70,7 +70,7 @@ class DRMReadout(DRMNode):
         *,
         n_confounds: int = 0,
         confound_lags: Sequence[int] = (0,),
-        weight: Tensor | None = None,
+        weight: Tensor | np.ndarray | None = None,
         units: Sequence[int] | None = None,
         mask: Any = None,
         generator: torch.Generator | None = None,
@@ -96,6 +96,7 @@ class DRMReadout(DRMNode):
             self.weight: Tensor = nn.Parameter(initial)
             self.bias = nn.Parameter(torch.zeros(n_out))
         else:
+            weight = torch.as_tensor(weight, dtype=None if isinstance(weight, Tensor) else torch.get_default_dtype())
             if tuple(weight.shape) != (n_out, n_in):
                 raise ValueError(
                     f"The weights of {type(self).__name__} must have shape ({n_out}, {n_in}), "

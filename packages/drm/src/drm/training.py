@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -149,6 +150,8 @@ class DRM:
     ValueError
         If the learning rate or `clip` is not positive, or `weight_decay` or `edge_lasso` is
         negative.
+    TypeError
+        If the network is not a `DRMNet`, or the optimiser none of torch's.
 
     Examples
     --------
@@ -176,6 +179,10 @@ class DRM:
         weight_decay: float = 0.0,
         edge_lasso: float = 0.0,
     ) -> None:
+        if not isinstance(drm_net, DRMNet):
+            raise TypeError(f"drm_net must be a DRMNet, got {type(drm_net).__name__}.")
+        if not isinstance(optimizer, torch.optim.Optimizer | None):
+            raise TypeError(f"optimizer must be one of torch's, got {optimizer!r}.")
         if not learning_rate > 0:
             raise ValueError(f"The learning rate must be positive, got {learning_rate}.")
         if clip is not None and not clip > 0:
@@ -252,7 +259,12 @@ class DRM:
         ValueError
             If `n_epochs`, `cutoff` or `patience` is below 1, `burn_in` is negative, `patience` is
             given without validation data, data have no response, or the checkpoint is damaged or
-            that of another network, optimiser or kind of data; nothing is changed then.
+            that of another network, optimiser or kind of data; nothing is changed then. If data
+            are not the network's, as `check_data` says.
+        TypeError
+            If a number of epochs or ticks is not a whole number.
+        FileNotFoundError
+            If the checkpoint's folder does not exist.
         FloatingPointError
             If the loss is no longer finite; the parameters are those before that step.
 
@@ -261,6 +273,9 @@ class DRM:
         UserWarning
             If windows are cut and `burn_in` is shorter than the readout's memory.
         """
+        for name, value in (("n_epochs", n_epochs), ("cutoff", cutoff), ("patience", patience), ("burn_in", burn_in)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+                raise TypeError(f"{name} must be a whole number, got {value!r}.")
         for name, value in (("n_epochs", n_epochs), ("cutoff", cutoff), ("patience", patience)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
@@ -276,7 +291,11 @@ class DRM:
                 "the gradient misses part of what the measurements answer to.",
                 stacklevel=2,
             )
-        self.check_names(data_iter)
+        self.check_data(data_iter)
+        if val_iter is not None:
+            self.check_data(val_iter)
+        if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+            raise FileNotFoundError(f"There is no folder {Path(checkpoint).parent} for the checkpoint.")
         done = _Progress()
         if checkpoint is not None and Path(checkpoint).exists():
             done = self._restore(checkpoint, data_iter)
@@ -403,7 +422,7 @@ class DRM:
         loss = weighted_loss(self.net.readout, found)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise FloatingPointError(f"The loss is {value}; try a smaller learning rate or clip.")
+            raise FloatingPointError(f"The loss is {value}; {self._reason(predicted)}.")
         running.add(found)
         self.optimizer.zero_grad()
         loss.backward()
@@ -412,6 +431,11 @@ class DRM:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         self.optimizer.step()
         self.after_step(self.optimizer)
+
+    def _reason(self, predicted: Tensor) -> str:
+        if bool(torch.isfinite(predicted).all()):
+            return "predictions are finite: a loss of one's own must leave out what is missing (NaN) in the target"
+        return "try a smaller learning rate or clip, and shorter steps (n_steps) of neural masses"
 
     def before_step(self) -> None:
         """Add to the loss's gradient that of the penalty on connections, for those who step by themselves."""
@@ -466,7 +490,7 @@ class DRM:
         ValueError
             If the data have no response.
         """
-        self.check_names(data_iter)
+        self.check_data(data_iter)
         self.net.eval()
         self.net.reset()
         running = _Running(self.net.readout)
@@ -475,26 +499,39 @@ class DRM:
             running.add(self.losses(predicted, _response(block)))
         return running.mean()
 
-    def check_names(self, data_iter: DataIterator) -> None:
-        """Refuse data whose named stimuli or responses are not the network's, in its order.
+    def check_data(self, data_iter: DataIterator) -> None:
+        """Refuse data that are not the network's: other ticks, names or numbers of features.
 
         Parameters
         ----------
         data_iter : DataIterator
-            Where it has no `streams`, or a single stream without a name, nothing is refused.
+            What it does not say of itself (`resolution`, `streams`) is not refused. A single
+            stream has no name.
 
         Raises
         ------
         ValueError
-            If names differ, or a stream has another number of features.
+            If the ticks have another length, names differ, or a stream has another number of
+            features.
+        TypeError
+            If it is no source of data.
         """
+        if not hasattr(data_iter, "next_block") or not hasattr(data_iter, "is_final"):
+            raise TypeError(f"Data come from a DRMIterator or the like, got {type(data_iter).__name__}.")
+        ours, theirs = self.net.resolution, getattr(data_iter, "resolution", None)
+        if None not in (ours, theirs) and ours != theirs:
+            raise ValueError(f"The network's ticks last {ours:g} ms, those of the data {theirs:g} ms.")
         expected = {"stimulus": self.net.stimuli, "response": self.net.readout.streams}
         for kind, given in (getattr(data_iter, "streams", None) or {}).items():
-            if kind not in expected or list(given) == [kind]:
+            if kind not in expected or (kind == "stimulus" and not self.net.receives_stimulus):
                 continue
-            if list(given.items()) != list(expected[kind].items()):
-                there = {name: features.stop - features.start for name, features in given.items()}
-                wanted = {name: features.stop - features.start for name, features in expected[kind].items()}
+            there = {name: features.stop - features.start for name, features in given.items()}
+            wanted = {name: features.stop - features.start for name, features in expected[kind].items()}
+            if list(given) == [kind]:
+                fits = sum(there.values()) == sum(wanted.values())
+            else:
+                fits = list(there.items()) == list(wanted.items())
+            if not fits:
                 raise ValueError(f"The network's {kind} is {wanted} (features of each), the data have {there}.")
 
     @torch.no_grad()
@@ -511,13 +548,30 @@ class DRM:
         responses : Tensor, shape (time, batch, measurement)
         activity : Tensor, shape (time, batch, unit)
             Of all units, population after population.
+
+        Raises
+        ------
+        ValueError
+            If the data are not the network's, as `check_data` says.
+        FloatingPointError
+            If the activity is not finite; the message names the population and the tick.
         """
-        self.check_names(data_iter)
+        self.check_data(data_iter)
         self.net.eval()
         self.net.reset()
         parts = [self.net.run(_stimulus(block), block["confounds"]) for block in windows(data_iter, None)]
-        responses, activity = zip(*parts, strict=True)
-        return torch.cat(responses), torch.cat(activity)
+        responses, activity = (torch.cat(part) for part in zip(*parts, strict=True))
+        wrong = ~torch.isfinite(activity)
+        if bool(wrong.any()):
+            tick = int(wrong.flatten(1).any(1).nonzero()[0])
+            ends = np.cumsum(self.net.sizes)
+            unit = int(wrong[tick].any(0).nonzero()[0])
+            name = self.net.names[int(np.searchsorted(ends, unit, side="right"))]
+            raise FloatingPointError(
+                f"The activity of {name} is not finite from tick {tick} on: weights may be too large, or the steps of "
+                "a neural mass too long (n_steps)."
+            )
+        return responses, activity
 
 
 def windows(data_iter: DataIterator, cutoff: int | None) -> Iterator[dict[str, Tensor | None]]:
