@@ -1,6 +1,7 @@
 """Every replication meets its criterion in its short form, and the runner's table says what came of it."""
 
 import importlib.util
+import inspect
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,28 +11,34 @@ SPECIFICATION = importlib.util.spec_from_file_location("replications_run", Path(
 run = importlib.util.module_from_spec(SPECIFICATION)
 SPECIFICATION.loader.exec_module(run)
 
-SLOW = frozenset(
-    {
-        "bands_dynamic",
-        "bands_unsupervised",
-        "covariance_modelling",
-        "parcels_hierarchical",
-        "parcels_supervised",
-        "states_group",
-        "states_single",
-    }
+QUICK = (
+    "bands_supervised",
+    "benchmark_atlases",
+    "fingerprinting",
+    "global_signal",
+    "gradient",
+    "motion_distance",
+    "parcels_individual",
+    "states_supervised",
 )
-"""Replications whose short form takes over five seconds."""
+"""Replications whose short form takes less than five seconds, compilation included."""
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in run.names()]
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in run.names()]
 )
 def test_the_short_form_of_a_replication_meets_its_criterion(name):
     page = run.load(name)
     found = page.experiment(0, short=True)
     assert found["passed"], found
     assert page.CRITERION in run.row(name, page, [found | {"seconds": 0.0}])
+
+
+def test_every_page_has_what_the_runner_calls():
+    for name in run.names():
+        page = run.load(name)
+        assert page.CRITERION
+        assert set(inspect.signature(page.experiment).parameters) == {"seed", "short"}
 
 
 def test_the_interval_of_a_median_has_the_order_statistics_of_the_sign_test():
