@@ -149,7 +149,8 @@ frames = REPETITION_TIME * np.arange(scans.shape[-1])
 axes[1, 1].plot(frames, scans[2, 2], ".", color=GREY, markersize=4, label="scans")
 axes[1, 1].plot(frames, predicted[::every, 0, 2], color=VERMILION, label="predicted")
 axes[1, 1].set(xlabel="time (s)", ylabel="BOLD of the insula", title="The run that was not seen")
-axes[1, 1].legend(frameon=False)
+axes[1, 1].set_ylim(top=1.05)
+axes[1, 1].legend(frameon=False, ncols=2, loc="upper right")
 figures["Activity, responses, currents, and the prediction of the third run."] = figure
 
 # %%

@@ -176,11 +176,11 @@ class BOLDReadout(_ConvolvedReadout):
         return response / response.sum(1, keepdim=True)
 
     def extra_repr(self) -> str:
-        """Return sizes, resolution and response, for printing."""
+        """Return sizes, resolution and what is not canonical in the response, for printing."""
         learned = f", learn={list(self.raw_hrf)}" if len(self.raw_hrf) else ""
+        own = {name: value for name, value in self._hrf.items() if value != CANONICAL[name]}
         return (
-            f"{super().extra_repr()}, resolution={self.resolution}, convention={self.convention!r}, "
-            f"hrf={self._hrf}{learned}"
+            f"{super().extra_repr()}, resolution={self.resolution}, convention={self.convention!r}, hrf={own}{learned}"
         )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_activity", "plot_graph", "plot_losses", "plot_responses"]
 
 _EXCITATION, _INHIBITION, _STIMULUS = "#b2182b", "#2166ac", "#777777"
+_BEND = 0.15
 
 
 def _new_axes() -> Axes:
@@ -46,6 +47,14 @@ def _places(net: DRMNet) -> tuple[dict[str, tuple[float, float]], tuple[str, str
     angles = np.pi / 2 - 2 * np.pi * np.arange(len(positions)) / len(positions)
     points = 40 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return {name: (x, y) for name, (x, y) in zip(net.names, points.tolist(), strict=True)}, None
+
+
+def _clearest(start: np.ndarray, stop: np.ndarray, taken: list[np.ndarray]) -> np.ndarray:
+    """Return the place on a bent arrow that is farthest from all that is taken."""
+    across = stop - start
+    aside = _BEND * np.array([across[1], -across[0]])
+    places = [start + t * across + 2 * t * (1 - t) * aside for t in (0.5, 0.58, 0.42, 0.66, 0.34, 0.74, 0.26)]
+    return max(places, key=lambda place: min(float(np.linalg.norm(place - other)) for other in taken))
 
 
 def plot_graph(net: DRMNet, *, stimuli: bool = True, label_edges: bool | None = None, ax: Axes | None = None) -> Axes:
@@ -83,6 +92,9 @@ def plot_graph(net: DRMNet, *, stimuli: bool = True, label_edges: bool | None = 
         sources = {name: (at_left, float(height)) for name, height in zip(net.stimuli, heights, strict=True)}
     label_edges = len(every) <= 20 if label_edges is None else label_edges
     largest = max((edge.strength for edge in every), default=0.0) or 1.0
+    # What labels must keep clear of: nodes with their names, and one another.
+    taken = [np.array(place) for place in (*places.values(), *sources.values())]
+    taken += [place - np.array([0.0, 0.08 * extent]) for place in taken]
     for edge in every:
         from_stimulus = edge.source in sources
         start = np.array(sources[edge.source] if from_stimulus else places[edge.source])
@@ -92,9 +104,8 @@ def plot_graph(net: DRMNet, *, stimuli: bool = True, label_edges: bool | None = 
         if loop:
             # An arrow from a point to itself has no length: it leaves above and comes back beside.
             aside = 0.02 * extent * np.array([1.0, 0.0])
-            above = stop + 0.05 * extent * np.array([0.0, 1.0])
+            above = stop + 0.035 * extent * np.array([0.0, 1.0])
             start, stop = above - aside, above + aside
-        bend = "arc3,rad=-2.5" if loop else "arc3,rad=0.15"
         ax.annotate(
             "",
             xy=tuple(stop),
@@ -104,18 +115,17 @@ def plot_graph(net: DRMNet, *, stimuli: bool = True, label_edges: bool | None = 
                 "color": colour,
                 "alpha": 0.8,
                 "linewidth": 0.5 + 3.5 * edge.strength / largest,
-                "connectionstyle": bend,
-                "shrinkA": 2 if loop else 14,
-                "shrinkB": 2 if loop else 14,
+                "connectionstyle": f"arc3,rad={-2.5 if loop else _BEND}",
+                "shrinkA": 2 if loop else 9,
+                "shrinkB": 2 if loop else 9,
             },
         )
         if label_edges:
             text = f"{edge.delay:g} ticks" if edge.milliseconds is None else f"{edge.milliseconds:.3g} ms"
-            across = stop - start
-            # Beside the arc, nearer to its target: arrows there and back keep their labels apart.
-            middle = start + 0.58 * across + 0.085 * np.array([across[1], -across[0]])
-            if loop:
-                middle = np.array(places[edge.target]) + 0.16 * extent * np.array([0.0, 1.0])
+            middle = np.array(places[edge.target]) + 0.14 * extent * np.array([0.0, 1.0])
+            if not loop:
+                middle = _clearest(start, stop, taken)
+            taken.append(middle)
             ax.annotate(
                 text,
                 tuple(middle),
@@ -125,14 +135,24 @@ def plot_graph(net: DRMNet, *, stimuli: bool = True, label_edges: bool | None = 
                 color=colour,
                 bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
             )
-    ax.scatter(xs, ys, s=650, color="white", edgecolor="black", zorder=3)
-    for name, place in places.items():
-        ax.annotate(name, place, ha="center", va="center", fontsize=8, zorder=4)
-    for name, place in sources.items():
-        ax.scatter(*place, s=550, marker="s", color="white", edgecolor=_STIMULUS, zorder=3)
-        ax.annotate(
-            name, (place[0], place[1] - 0.09 * extent), ha="center", va="top", fontsize=9, color=_STIMULUS, zorder=4
-        )
+    ax.scatter(xs, ys, s=160, color="white", edgecolor="black", zorder=3)
+    for place in sources.values():
+        ax.scatter(*place, s=160, marker="s", color="white", edgecolor=_STIMULUS, zorder=3)
+    # Beneath the nodes: a name may be longer than any node is wide.
+    for named, colour in ((places, "black"), (sources, _STIMULUS)):
+        for name, place in named.items():
+            ax.annotate(
+                name,
+                place,
+                xytext=(0, -9),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=9,
+                color=colour,
+                zorder=4,
+                bbox={"boxstyle": "round,pad=0.05", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
+            )
     ax.margins(0.22)
     ax.set_aspect("equal")
     if labels is None:
