@@ -242,7 +242,9 @@ if __name__ == "__main__":
         first.bar(at, [value["quotient"] for value in values], 0.18, color=colour, label=label[kind])
         second.bar(at, [value["error"] for value in values], 0.18, color=colour)
     first.axhline(1, color="black", linewidth=0.8, linestyle=":")
-    first.set(ylabel="median |QC-FC| / chance", title="People who were not trained on")
+    first.set(
+        ylabel="median |QC-FC| / chance", title="People who were not trained on", ylim=(0, 1.2 * first.get_ylim()[1])
+    )
     first.legend(frameon=False, ncols=4)
     second.set_xticks(range(len(names)), [name.replace(" ", "\n", 1) for name in names])
     second.set(ylabel="squared error\nagainst clean connectomes", yscale="log")

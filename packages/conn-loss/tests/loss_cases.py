@@ -118,6 +118,7 @@ def loss_cases(key) -> dict[str, LossCase]:
     right, right_points = rng.uniform(0.1, 1, (3, 8)), _sphere(rng, 8)
     mirrored = _centres(assignment, points, 10.0) * [-1, 1, 1]
     distances = _arc(_centres(assignment, points, 10.0)[:, None], points[None], 10.0)
+    straight = distance.cdist(_centres(assignment, points), points)
     r, s = np.corrcoef(x), np.corrcoef(y)
     upper = np.triu_indices(4, 1)
     motion, fc = rng.uniform(0.1, 1, 12), rng.standard_normal((12, 3, 3))
@@ -210,7 +211,22 @@ def loss_cases(key) -> dict[str, LossCase]:
             (assignment, points),
             ((assignment * distances).sum(-1) / assignment.sum(-1)).mean(),
         ),
+        LossCase(
+            cl.CompactnessLoss(name="CompactnessInSpace", floor=0.1),
+            (assignment, points),
+            np.maximum((assignment * straight).sum(-1) / assignment.sum(-1) - 0.1, 0).mean(),
+        ),
+        LossCase(
+            cl.ReferenceTetherLoss(name="ReferenceTetherInSpace"),
+            (assignment, reference, points),
+            np.linalg.norm(_centres(assignment, points) - reference, axis=-1).mean(),
+        ),
         LossCase(cl.DispersionLoss(), (reference,), -distance.pdist(reference).mean()),
+        LossCase(
+            cl.DispersionLoss(name="DispersionOnSphere", radius=10.0, threshold=15.0),
+            (reference,),
+            -np.mean([min(_arc(reference[i], reference[j], 10.0), 15.0) for i, j in ((0, 1), (0, 2), (1, 2))]),
+        ),
         LossCase(cl.MultivariateKurtosisLoss(), (x,), _kurtosis(x)),
         LossCase(
             cl.ConnectopyLoss(),
