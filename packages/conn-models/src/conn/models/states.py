@@ -91,12 +91,16 @@ class _BrainStates:
         ValueError
             If the shapes do not fit.
         """
+        return self._decode(*self._known(time_series, mask))
+
+    def _known(self, time_series: ArrayLike, mask: ArrayLike | None) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+        """Return what `_described` does, of scans that fit what was learned."""
         if not hasattr(self, "maps_"):
             raise AttributeError("this model knows no states yet: call fit first")
         found = np.asarray(time_series).shape
         if len(found) == 3 and found[1] != self._n_regions:
             raise ValueError(f"the model knows {self._n_regions} regions, and these scans have {found[1]}")
-        return self._decode(*self._described(time_series, mask))
+        return self._described(time_series, mask)
 
     def _described(
         self, time_series: ArrayLike, mask: ArrayLike | None
@@ -344,8 +348,7 @@ class GaussianHMM(_BrainStates):
         ValueError
             If the shapes do not fit.
         """
-        self.predict(time_series, mask=mask)  # refuses what does not fit
-        features, valid = self._described(time_series, mask)
+        features, valid = self._known(time_series, mask)
         found = np.full((*valid.shape, self.n_states), np.nan)
         found[valid] = self._chain.predict_proba(features[valid].astype(float) @ self._axes, _lengths(valid))
         return np.moveaxis(found, 1, 2)
