@@ -52,6 +52,8 @@ class Costs:
         One weight of a sparse product.
     call : float
         One call of torch.
+    update : float
+        Adding to one sum of the weights' gradient in each tick, where values are gathered.
     """
 
     dense: float = 1.0
@@ -59,6 +61,7 @@ class Costs:
     gathered_single: float = 50.0
     sparse: float = 5.0
     call: float = 7000.0
+    update: float = 2.0
 
     def of_dense(self, reach: Reach) -> float:
         """Return the cost of one dense product for each delay.
@@ -87,6 +90,20 @@ class Costs:
         copying = self.gathered_run if blocks.run > 1 else self.gathered_single
         n_blocks, n_slots, n_addresses = blocks.shape
         return n_blocks * n_addresses * (n_slots * self.dense + copying) + 2 * self.call
+
+    def of_gathered_gradient(self, blocks: Blocks) -> float:
+        """Return the cost of the gradient of the weights by gathering.
+
+        Parameters
+        ----------
+        blocks : Blocks
+
+        Returns
+        -------
+        float
+        """
+        n_blocks, n_slots, n_addresses = blocks.shape
+        return self.of_gathering(blocks) + n_blocks * n_slots * n_addresses * self.update
 
     def of_sparse(self, reach: Reach) -> float:
         """Return the cost of a sparse product.
@@ -135,15 +152,18 @@ class LaggedProduct:
         reach = Reach(edges.row, edges.column, origin + shift * edges.lag, n_rows, n_columns)
         grouped = [Blocks(reach, block) for block in (edges.row_block, torch.zeros_like(edges.row))]
         blocks = min(grouped, key=COSTS.of_gathering)
-        gathering, dense = COSTS.of_gathering(blocks), COSTS.of_dense(reach)
-        least = min(gathering, dense, COSTS.of_sparse(reach))
-        self.product: DensePerLag | Gathered | Sparse
+        dense, gathering, sparse = COSTS.of_dense(reach), COSTS.of_gathering(blocks), COSTS.of_sparse(reach)
         self.gradient: DensePerLag | Gathered
-        self.gradient = DensePerLag(reach) if dense <= gathering else Gathered(reach, blocks)
-        if least in (gathering, dense):
+        by_lag = dense <= COSTS.of_gathered_gradient(blocks)
+        self.gradient = DensePerLag(reach) if by_lag else Gathered(reach, blocks)
+        self.product: DensePerLag | Gathered | Sparse
+        least = min(dense, gathering, sparse)
+        if least == sparse:
+            self.product = Sparse(reach)
+        elif isinstance(self.gradient, DensePerLag if least == dense else Gathered):
             self.product = self.gradient
         else:
-            self.product = Sparse(reach)
+            self.product = DensePerLag(reach) if least == dense else Gathered(reach, blocks)
 
     def to(self, device: torch.device) -> None:
         """Move the plan to a device.
