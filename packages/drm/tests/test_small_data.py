@@ -166,7 +166,7 @@ def test_a_lasso_finds_the_connections_that_there_are():
     clean, _ = DRM(truth).forward(DRMIterator(1, stimulus, times))
     noisy = clean + 0.3 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     data = DRMIterator(1, stimulus, times, noisy, ticks)
-    losses, _ = DRM(model, learning_rate=0.05, edge_lasso=0.05).estimate(data, n_epochs=120)
+    losses, _ = DRM(model, learning_rate=0.05, edge_lasso=0.05).estimate(data, n_epochs=80)
     found = torch.cat([area.weight[:, 1:] for area in model.populations]).detach()
     assert torch.equal(found != 0, present != 0), found
     assert losses[-1] < 0.15

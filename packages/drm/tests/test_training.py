@@ -52,10 +52,9 @@ def recovered(seed, n_epochs=100):
     return (weights(model) - planted).abs().max().item()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_planted_weights_are_recovered_from_bold(seed):
+def test_planted_weights_are_recovered_from_bold():
     # Weights of 0.5 to 0.8, no noise: of seeds 1 to 10 all but the eighth end within 0.1.
-    assert recovered(seed) < 0.1
+    assert recovered(seed=1) < 0.1
 
 
 @pytest.mark.slow
@@ -210,8 +209,8 @@ def test_a_confound_is_told_from_the_stimulus():
     found = []
     for extra in ({}, {"confounds": confound, "confound_time": ticks}):
         data = DRMIterator(1, x, ticks, response, ticks, **extra)
-        model = DRM(net(1 if extra else 0), learning_rate=0.1)
-        model.estimate(data, n_epochs=200)
+        model = DRM(net(1 if extra else 0), learning_rate=0.2)
+        model.estimate(data, n_epochs=60)
         found.append(weights(model.net).item())
     assert abs(found[0] - 1) > 0.1
     assert abs(found[1] - 1) < 0.03
