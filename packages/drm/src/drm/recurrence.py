@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -203,13 +204,15 @@ class _Course:
         self.output = output
         # The states before each tick, and one more after the last.
         self.track: Tensor = state.unsqueeze(0)
-        states = [state] * (len(drive) + 1)
         if kind.n_state:
             self.track = drive.new_empty(len(drive) + 1, *state.shape)
             self.track[0] = state
-            states = list(self.track.unbind(0))
-        # One view for each tick, made once: to make them one by one takes as long as the dynamics do.
-        self.ticks = list(zip(drive.unbind(0), output.unbind(0), states[:-1], states[1:], strict=True))
+
+    @cached_property
+    def ticks(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """One view for each tick, made once: to make them one by one takes as long as the dynamics do."""
+        states = list(self.track.unbind(0)) if self.kind.n_state else [self.track[0]] * (len(self.drive) + 1)
+        return list(zip(self.drive.unbind(0), self.output.unbind(0), states[:-1], states[1:], strict=True))
 
     def run(self, start: int, length: int) -> None:
         """Compute output and state of a stretch of ticks."""
@@ -258,8 +261,12 @@ class _Return:
         self.g_drive = g_drive
         self.g_state = g_state
         self.g_after: Tensor = drive.new_empty(len(drive), *g_state.shape)
-        views = (self.graph.jacobian, g_output, g_drive, self.g_after)
-        self.ticks = list(zip(*(x.unbind(0) for x in views), strict=True))
+
+    @cached_property
+    def ticks(self) -> list[tuple[Tensor, ...]]:
+        """One view for each tick, made once."""
+        views = (self.graph.jacobian, self.g_output, self.g_drive, self.g_after)
+        return list(zip(*(x.unbind(0) for x in views), strict=True))
 
     def run(self, start: int, length: int) -> None:
         """Compute the gradients of drive and state for a stretch of ticks."""
