@@ -249,7 +249,7 @@ def brain(
     trainer = DRM(model, learning_rate=1e-4)
     cutoff = -(-(length + lead) // 4)
     losses, distances, times = [], [error()], []
-    for _ in range(3):
+    for _ in range(2):
         times.append(seconds(lambda: losses.append(trainer.estimate(data, n_epochs=1, cutoff=cutoff).train[0])))
         distances.append(error())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
