@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from drm.confounds import LaggedConfounds
 from drm.node import DRMNode
 from drm.readout import DRMReadout
 
@@ -77,7 +78,7 @@ class JointReadout(DRMReadout):
         self.readouts: nn.ModuleDict = nn.ModuleDict(readouts)
         self.loss_weights: dict[str, float] = shares
         self.losses: nn.ModuleDict = nn.ModuleDict(losses)
-        self.lagged = None
+        self.lagged: LaggedConfounds | None = None
         self.n_confounds: int = sum(part.n_confounds for part in self._each().values())
 
     def _each(self) -> dict[str, DRMReadout]:

@@ -34,7 +34,7 @@ class ProgressBar:
 
     def __init__(self, n_epochs: int, n_done: int = 0, stream: TextIO | None = None) -> None:
         self.n_epochs = n_epochs
-        self.n_done = n_done
+        self.n_done: int = n_done
         self.stream: TextIO = sys.stderr if stream is None else stream
         self._begin = time.monotonic()
         self._first = n_done

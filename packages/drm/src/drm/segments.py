@@ -75,7 +75,7 @@ class RandomSegments(Ticks):
         """Draw new segments, start at their first tick, and return the iterator itself."""
         n_starts = self.source.n_ticks - self.burn_in - self.length + 1
         drawn = torch.randint(n_starts * self.source.batch_size, (self.n_segments,), generator=self.generator)
-        self.tensors = self._cut(drawn % self.source.batch_size, drawn // self.source.batch_size)
+        self.tensors: dict[str, Tensor] = self._cut(drawn % self.source.batch_size, drawn // self.source.batch_size)
         super().__iter__()
         return self
 
