@@ -226,15 +226,16 @@ def brain(
     held = round(500 / resolution)
     stimulus = np.repeat(rng.normal(size=(-(-n_ticks // held), 1)), held, axis=0)[:n_ticks]
     scan = np.floor(np.arange(0, n_ticks * resolution - resolution, 720.0) / resolution + 0.5).astype(int)
+    recording = side_by_side(stimulus, length, lead)
     with torch.no_grad():
-        parts = [planted.run(part.unsqueeze(1))[0] for part in torch.as_tensor(stimulus).float().split(length)]
-    clean = torch.cat(parts)[scan, 0].numpy()
+        parts = [planted.run(part)[0] for part in torch.as_tensor(recording).float().split(5000)]
     # A scan is given in its own stretch only, at its time since the stretch's lead began.
     own, since = scan // length, scan % length + lead
+    clean = torch.cat(parts)[since, own].numpy()
     moments = np.unique(since)
     measured = np.full((moments.size, n_stretches, n_regions), np.nan, dtype=np.float32)
     measured[np.searchsorted(moments, since), own] = clean
-    recording = side_by_side(stimulus, length, lead)
+    del parts
     data = DRMIterator(resolution, recording, resolution * np.arange(len(recording)), measured, resolution * moments)
     model = whole_brain(n_regions, resolution, seed=0)
     generator = torch.Generator().manual_seed(2)

@@ -311,7 +311,8 @@ class Assembly:
         past_stimulus = seen[n_ticks:]
         if self.unit_order is not None:
             output = output.index_select(1, self.unit_order)
-        return output.transpose(1, 2), (past_stimulus, history, *after)
+        # Side by side, as readouts need it: their products are then one, without another copy.
+        return output.transpose(1, 2).contiguous(), (past_stimulus, history, *after)
 
     def _external(
         self,
@@ -322,16 +323,17 @@ class Assembly:
     ) -> Tensor:
         """Return bias and stimulus, for all ticks at once (time, row, batch)."""
         bias = torch.cat([p.drive_bias() for p in populations])[self.bias_order]
-        drive = bias.unsqueeze(-1).expand(n_ticks, -1, seen.shape[1])
+        drive = bias.unsqueeze(-1)
         if not self.stimulus_lags:
-            return drive
+            return drive.repeat(n_ticks, 1, seen.shape[1])
         n_lags = len(self.stimulus_lags)
         matrices = weights.new_zeros(n_lags, self.recurrence.n_rows, self.n_stimulus)
         place = (self.stimulus_place, self.stimulus_row, self.stimulus_column)
         matrices = matrices.index_put(place, weights, accumulate=True)
         for matrix, lag in zip(matrices, self.stimulus_lags, strict=True):
             start = self.stimulus_depth - lag
-            drive = drive + matrix @ seen[start : start + n_ticks].transpose(1, 2)
+            arriving = seen[start : start + n_ticks].transpose(1, 2)
+            drive = torch.baddbmm(drive.expand(n_ticks, -1, -1), matrix.expand(n_ticks, -1, -1), arriving)
         return drive
 
 

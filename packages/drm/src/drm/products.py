@@ -73,7 +73,8 @@ class Blocks:
         self.first_tick: int = min(reach.distinct_ticks)
         block = torch.unique(block, return_inverse=True)[1]
         address = (reach.tick - self.first_tick) * reach.n_columns + reach.column
-        row_slot, self.rows = _slots(block, reach.row)
+        row_slot, rows = _slots(block, reach.row)
+        self.rows: Tensor = rows
         column_slot, addresses = _slots(block, address)
         self.shape: tuple[int, int, int] = (*self.rows.shape, addresses.shape[1])  # pyright: ignore
         self.place: Tensor = (block * self.shape[1] + row_slot) * self.shape[2] + column_slot
@@ -252,14 +253,15 @@ class Gathered(_Way):
         work = buffer.new_empty(chunk * n_addresses // self._run, self._run * batch)
         # The sender comes first here, which makes the products faster.
         total = adjoint.new_zeros(n_blocks, n_addresses, n_slots)
-        parts = zip(self._address.split(chunk), total.split(chunk), by_block.split(chunk, dim=1), strict=True)
-        # All ticks for one chunk after the other: then its sum stays in the cache.
-        for addresses, into, gradients in parts:
-            address = addresses.flatten()
+        steps = []
+        for address, into in zip(self._address.split(chunk), total.split(chunk), strict=True):
             copies = work[: address.numel()]
-            values = copies.view(-1, n_addresses, batch)
-            for tick, gradient in enumerate(gradients.unbind(0)):
-                torch.index_select(runs[(tick + self._first_tick) * per_tick :], 0, address, out=copies)
+            steps.append((address.flatten(), copies, copies.view(-1, n_addresses, batch), into))
+        # Tick by tick: the values that blocks share stay in the cache, though their sums do not.
+        for tick, gradients in enumerate(by_block.unbind(0)):
+            shifted = runs[(tick + self._first_tick) * per_tick :]
+            for (address, copies, values, into), gradient in zip(steps, gradients.split(chunk), strict=True):
+                torch.index_select(shifted, 0, address, out=copies)
                 into.baddbmm_(values, gradient)
         packed = total.transpose(1, 2).reshape(-1)
         return packed if self._where is None else packed.index_select(0, self._where)

@@ -95,7 +95,8 @@ class Recurrence:
         Parameters
         ----------
         drive : Tensor, shape (time, row, batch)
-            What drives the units from outside.
+            What drives the units from outside. What arrives from other units is added to it in
+            place.
         weights : Tensor, shape (weight,)
             The edges' weights.
         history : Tensor, shape (depth, unit, batch)
@@ -118,7 +119,7 @@ class Recurrence:
         if torch.compiler.is_compiling():
             simulate = torch.compiler.disable(_simulate)  # pyright: ignore[reportAssignmentType]
         output, *after = simulate(self, drive, weights, history, *states, *parameters)
-        return output, tuple(after)
+        return output[history.shape[0] :], tuple(after[: len(self.kinds)])
 
     def split(self, parameters: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
         """Return the parameters of each kind.
@@ -296,7 +297,6 @@ class _Simulate(torch.autograd.Function):
         depth = history.shape[0]
         output = drive.new_empty(depth + n_ticks, plan.n_units, batch)
         output[:depth] = history
-        drive = drive.clone(memory_format=torch.contiguous_format)
         couple = None if plan.product is None else plan.product.on(output, plan.product.pack(weights), drive)
         courses = [
             _Course(kind, own, _by_kind(kind, drive), output[depth:, kind.units], state)
@@ -310,25 +310,34 @@ class _Simulate(torch.autograd.Function):
         ctx.plan, ctx.depth = plan, depth
         tracks = [course.track for course in courses]
         ctx.save_for_backward(drive, weights, output, *tracks, *rest[len(plan.kinds) :])
-        return output[depth:].clone(), *(track[-1].clone() for track in tracks)
+        final = [track[-1].clone() for track in tracks]
+        if couple is None:
+            return output, *final
+        # What is changed in place must be among the results, though nobody uses it.
+        ctx.mark_dirty(drive)
+        ctx.set_materialize_grads(False)
+        return output, *final, drive
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g_output, *g_states):  # pyright: ignore
+    def backward(ctx, *gradients):  # pyright: ignore
         plan: Recurrence = ctx.plan
         depth: int = ctx.depth
         drive, weights, output, *rest = ctx.saved_tensors
         tracks = rest[: len(plan.kinds)]
         parameters = plan.split(tuple(rest[len(plan.kinds) :]))
         n_ticks, n_rows, batch = drive.shape
+        g_whole, *g_state_of = (
+            torch.zeros_like(result) if gradient is None else gradient
+            for gradient, result in zip(gradients, [output, *(track[-1] for track in tracks)], strict=False)
+        )
 
         # Zeros on both sides: before the start there is only history, after the end nothing.
         received = drive.new_zeros(depth + n_ticks + depth, n_rows, batch)
         adjoint = received[depth : depth + n_ticks]
-        g_output = g_output.clone(memory_format=torch.contiguous_format)
+        g_output = g_whole[depth:].clone(memory_format=torch.contiguous_format)
         packed = weights if plan.adjoint is None else plan.adjoint.pack(weights)
         couple_back = None if plan.adjoint is None else plan.adjoint.on(received, packed, g_output)
-        g_state_of = list(g_states)
         g_parameters: list[list[Tensor | None]] = [[None] * kind.n_parameters for kind in plan.kinds]
         for begin, size in reversed(plan.chunks(n_ticks, batch)):
             chunk = slice(begin, begin + size)
@@ -359,7 +368,7 @@ class _Simulate(torch.autograd.Function):
             g_weights = plan.product.weight_gradient(output, adjoint)
         g_history = None
         if needed[3]:
-            g_history = torch.zeros_like(output[:depth])
+            g_history = g_whole[:depth].clone(memory_format=torch.contiguous_format)
             if plan.adjoint is not None:
                 plan.adjoint.on(received, packed, g_history, -depth)(0, depth)
         return None, adjoint, g_weights, g_history, *g_state_of, *(g for own in g_parameters for g in own)
