@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from drm import BalloonReadout, BasisReadout, BOLDReadout, derivative_responses, sampled_response
+from drm import BalloonReadout, BasisReadout, BOLDReadout, bold, derivative_responses, sampled_response
 from drm.haemodynamics import GLOVER, SPM12_BALLOON
 
 # Samples of SPM at a repetition time of 2 s, scaled to a sum of one.
@@ -188,3 +188,15 @@ def test_the_constants_of_spm12_come_to_their_steady_state():
     signal = c["volume"] * (c["k1"] * (1 - content) + c["k2"] * (1 - content / volume) + c["k3"] * (1 - volume))
     found = readout.run(torch.full((400, 1, 1), z, dtype=torch.float64))[-1]
     assert found.item() == pytest.approx(signal, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_ticks", [17, 31, 64, 101])
+def test_a_readout_convolves_stretches_of_any_length(n_ticks):
+    readout = BOLDReadout(1, 1, resolution=1000, weight=torch.eye(1)).double()
+    activity = torch.randn(n_ticks, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = readout.run(activity).flatten().detach()
+    expected = np.convolve(activity.flatten().numpy(), readout.response[0].detach().numpy())[:n_ticks]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+    lengths = [bold._fast_length(n) for n in range(1, 40)]
+    assert all(length >= n for n, length in enumerate(lengths, 1))
+    assert sorted(set(lengths)) == [1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 20, 24, 25, 27, 30, 32, 36, 40]

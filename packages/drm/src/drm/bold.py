@@ -306,7 +306,23 @@ def _convolve(series: Tensor, response: Tensor, n_ticks: int) -> Tensor:
         result = functional.conv1d(rows, kernel, groups=response.shape[0])
     else:
         # What wraps around lands on the first ticks, those that are dropped.
-        length = series.shape[0]
-        spectrum = torch.fft.rfft(rows) * torch.fft.rfft(response, n=length)
-        result = torch.fft.irfft(spectrum, n=length)[..., response.shape[1] - 1 :]
+        length = _fast_length(series.shape[0])
+        spectrum = torch.fft.rfft(rows, n=length) * torch.fft.rfft(response, n=length)
+        result = torch.fft.irfft(spectrum, n=length)[..., response.shape[1] - 1 : series.shape[0]]
     return result.permute(2, 0, 1)
+
+
+def _fast_length(n: int) -> int:
+    """Return the least number from `n` on without a prime factor above 5.
+
+    A Fourier transform of a prime length takes several times as long.
+    """
+    best = 1 << max(0, n - 1).bit_length()
+    fives = 1
+    while fives < best:
+        odd = fives
+        while odd < best:
+            best = min(best, odd << max(0, -(-n // odd) - 1).bit_length())
+            odd *= 3
+        fives *= 5
+    return best
