@@ -235,7 +235,8 @@ def brain(
     moments = np.unique(since)
     measured = np.full((moments.size, n_stretches, n_regions), np.nan, dtype=np.float32)
     measured[np.searchsorted(moments, since), own] = clean
-    del parts
+    truth = [population.weight.detach() for population in planted.populations]
+    del parts, clean, planted
     data = DRMIterator(resolution, recording, resolution * np.arange(len(recording)), measured, resolution * moments)
     model = whole_brain(n_regions, resolution, seed=0)
     generator = torch.Generator().manual_seed(2)
@@ -244,8 +245,8 @@ def brain(
             population.weight *= 1 + 0.3 * torch.randn(population.weight.shape, generator=generator)
 
     def error() -> float:
-        pairs = zip(planted.populations, model.populations, strict=True)
-        return sum(float((a.weight - b.weight).detach().square().sum()) for a, b in pairs) ** 0.5
+        pairs = zip(truth, model.populations, strict=True)
+        return sum(float((weight - b.weight).detach().square().sum()) for weight, b in pairs) ** 0.5
 
     trainer = DRM(model, learning_rate=1e-4)
     cutoff = -(-(length + lead) // 4)

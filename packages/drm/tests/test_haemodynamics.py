@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from drm import BalloonReadout, BasisReadout, BOLDReadout, bold, derivative_responses, sampled_response
+from drm import BalloonReadout, BasisReadout, BOLDReadout, convolution, derivative_responses, sampled_response
 from drm.haemodynamics import GLOVER, SPM12_BALLOON
 
 # Samples of SPM at a repetition time of 2 s, scaled to a sum of one.
@@ -190,6 +190,24 @@ def test_the_constants_of_spm12_come_to_their_steady_state():
     assert found.item() == pytest.approx(signal, abs=1e-6)
 
 
+@pytest.mark.parametrize("n_ticks", [3, 40])
+@pytest.mark.parametrize("ticks", [None, [2, 0, 2], []])
+def test_a_convolution_has_the_gradient_of_sums(n_ticks, ticks, monkeypatch):
+    monkeypatch.setattr(convolution, "_CACHED", 150)  # one voxel at a time
+    generator = torch.Generator().manual_seed(0)
+    series = torch.randn(n_ticks + 4, 2, 3, dtype=torch.float64, generator=generator, requires_grad=True)
+    response = torch.randn(3, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    wanted = None if ticks is None else torch.tensor(ticks, dtype=torch.long)
+
+    def found(series, response):
+        return convolution.convolved(series, response, wanted)
+
+    expected = torch.stack([(series[t : t + 5] * response.T.flip(0)[:, None]).sum(0) for t in range(n_ticks)])
+    expected = expected if wanted is None else expected[wanted]
+    torch.testing.assert_close(found(series, response), expected)
+    assert torch.autograd.gradcheck(found, (series, response))
+
+
 @pytest.mark.parametrize("n_ticks", [17, 31, 64, 101])
 def test_a_readout_convolves_stretches_of_any_length(n_ticks):
     readout = BOLDReadout(1, 1, resolution=1000, weight=torch.eye(1)).double()
@@ -197,6 +215,6 @@ def test_a_readout_convolves_stretches_of_any_length(n_ticks):
     found = readout.run(activity).flatten().detach()
     expected = np.convolve(activity.flatten().numpy(), readout.response[0].detach().numpy())[:n_ticks]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
-    lengths = [bold._fast_length(n) for n in range(1, 40)]
+    lengths = [convolution._fast_length(n) for n in range(1, 40)]
     assert all(length >= n for n, length in enumerate(lengths, 1))
     assert sorted(set(lengths)) == [1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 18, 20, 24, 25, 27, 30, 32, 36, 40]

@@ -224,3 +224,34 @@ def test_wrong_bases_are_refused():
         BasisReadout(1, 1, resolution=1000, basis="gamma")
     with pytest.raises(ValueError, match=r"must be at least the 3\.0 s between samples"):
         BasisReadout(1, 1, resolution=3000, basis="fir")
+
+
+@pytest.mark.parametrize("own_forward", [False, True])
+def test_the_measurements_of_some_ticks_are_those_of_all(own_forward):
+    class Twice(DRMReadout):
+        def forward(self, x, confounds=None):
+            return 2 * super().forward(x, confounds)
+
+    generator = torch.Generator().manual_seed(0)
+    made = {
+        "bold": BOLDReadout(2, 3, resolution=1000, n_confounds=1, confound_lags=(0, 2), generator=generator),
+        "balloon": BalloonReadout(2, 1, resolution=100, generator=generator),
+        "lfp": DRMReadout(2, 2, n_confounds=1, generator=generator),
+    }
+    readout = Twice(2, 1, n_confounds=2, generator=generator) if own_forward else JointReadout(made)
+    pair = [DRMPopulation(1, 1, generator=generator) for _ in range(2)]
+    net = DRMNet(pair, [DRMConnection(delay=0) for _ in pair], [[None, None], [None, None]], readout).double()
+    for part in readout.parts():
+        if part.n_confounds and not isinstance(part, JointReadout):
+            torch.nn.init.normal_(part.confound_weight, generator=generator)
+    stimulus = 0.3 * torch.randn(40, 2, 1, generator=generator, dtype=torch.float64)
+    confounds = torch.randn(40, 2, 2, generator=generator, dtype=torch.float64)
+    whole, activity = net.run(stimulus, confounds)
+    net.reset()
+    parts, seen = [], []
+    for stretch, ticks in ((slice(0, 25), [3, 24]), (slice(25, 40), [0, 7])):
+        found, active = net.run(stimulus[stretch], confounds[stretch], ticks=torch.tensor(ticks))
+        parts.append(found)
+        seen.append(active)
+    torch.testing.assert_close(torch.cat(parts), whole[[3, 24, 25, 32]])
+    torch.testing.assert_close(torch.cat(seen), activity)

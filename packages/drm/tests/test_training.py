@@ -114,9 +114,9 @@ def test_windows_have_exactly_the_cutoff_and_then_the_remainder():
     lengths = []
     run = net.run
 
-    def note(stimulus, confounds=None):
+    def note(stimulus, confounds=None, **wanted):
         lengths.append(stimulus.shape[0])
-        return run(stimulus, confounds)
+        return run(stimulus, confounds, **wanted)
 
     net.run = note
     DRM(net).estimate(data, n_epochs=2, cutoff=10)

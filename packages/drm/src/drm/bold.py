@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from drm.convolution import convolved
 from drm.haemodynamics import (
     CANONICAL,
     Convention,
@@ -23,7 +24,6 @@ from drm.readout import DRMReadout
 
 __all__ = ["BOLDReadout", "BasisReadout"]
 
-_FEW_TICKS = 16
 _POSITIVE = tuple(name for name in CANONICAL if name not in ("onset", "duration"))
 
 
@@ -55,11 +55,31 @@ class _ConvolvedReadout(DRMReadout):
         -------
         Tensor, shape (time, batch, n_out)
         """
+        return convolved(self._remembered(activity), self.response)
+
+    def measure_at(self, activity: Tensor, ticks: Tensor) -> Tensor:
+        """Return the BOLD signal in some ticks of a stretch of time, without confounds.
+
+        Parameters
+        ----------
+        activity : Tensor, shape (time, batch, n_in)
+            Outputs of all populations, in the network's order.
+        ticks : Tensor of int, shape (tick,)
+            Places in the stretch.
+
+        Returns
+        -------
+        Tensor, shape (tick, batch, n_out)
+        """
+        return convolved(self._remembered(activity), self.response, ticks)
+
+    def _remembered(self, activity: Tensor) -> Tensor:
+        """Return the activity of each voxel after that of the ticks before, and remember its end."""
         neural = self.project(activity)
         past = self._memory or (neural.new_zeros(self.memory, *neural.shape[1:]),)
         series = torch.cat([*past, neural])
         self._memory = (series[neural.shape[0] :],)
-        return _convolve(series, self.response, neural.shape[0])
+        return series
 
 
 class BOLDReadout(_ConvolvedReadout):
@@ -293,36 +313,3 @@ class BasisReadout(_ConvolvedReadout):
             f"{super().extra_repr()}, resolution={self.resolution}, basis={self.basis!r}, step={self.step}, "
             f"convention={self.convention!r}"
         )
-
-
-def _convolve(series: Tensor, response: Tensor, n_ticks: int) -> Tensor:
-    """Return the last `n_ticks` of the causal convolution along the first axis.
-
-    `series` (time, batch, voxel) is longer than that by one less than the response (voxel, tick).
-    """
-    rows = series.permute(1, 2, 0)
-    if n_ticks <= _FEW_TICKS:
-        kernel = response.flip(1).unsqueeze(1)
-        result = functional.conv1d(rows, kernel, groups=response.shape[0])
-    else:
-        # What wraps around lands on the first ticks, those that are dropped.
-        length = _fast_length(series.shape[0])
-        spectrum = torch.fft.rfft(rows, n=length) * torch.fft.rfft(response, n=length)
-        result = torch.fft.irfft(spectrum, n=length)[..., response.shape[1] - 1 : series.shape[0]]
-    return result.permute(2, 0, 1)
-
-
-def _fast_length(n: int) -> int:
-    """Return the least number from `n` on without a prime factor above 5.
-
-    A Fourier transform of a prime length takes several times as long.
-    """
-    best = 1 << max(0, n - 1).bit_length()
-    fives = 1
-    while fives < best:
-        odd = fives
-        while odd < best:
-            best = min(best, odd << max(0, -(-n // odd) - 1).bit_length())
-            odd *= 3
-        fives *= 5
-    return best

@@ -121,6 +121,22 @@ class JointReadout(DRMReadout):
         """
         return torch.cat([part.measure(activity) for part in self._each().values()], dim=-1)
 
+    def measure_at(self, activity: Tensor, ticks: Tensor) -> Tensor:
+        """Return the measurements of all readouts in some ticks, without confounds.
+
+        Parameters
+        ----------
+        activity : Tensor, shape (time, batch, n_in)
+            Outputs of all populations, in the network's order.
+        ticks : Tensor of int, shape (tick,)
+            Places in the stretch.
+
+        Returns
+        -------
+        Tensor, shape (tick, batch, n_out)
+        """
+        return torch.cat([part.measure_at(activity, ticks) for part in self._each().values()], dim=-1)
+
     def confounded(self, confounds: Tensor) -> Tensor:
         """Return what each readout's own confounds add to its measurements.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from drm.network import DRMNet
-from drm.training import DRM, DataIterator, weighted_loss, windows
+from drm.training import DRM, DataIterator, measured, weighted_loss, windows
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule
@@ -99,8 +99,9 @@ def lightning_module(
             if window["first"]:
                 self.net.reset()
             self.net.detach_()
-            predicted, _ = self.net.run(window["stimulus"], window.get("confounds"))
-            found = model.losses(predicted, window["response"])
+            response, ticks = measured(window["response"])
+            predicted, _ = self.net.run(window["stimulus"], window.get("confounds"), ticks=ticks)
+            found = model.losses(predicted, response)
             count = sum(count for _, count in found.values())
             if count:
                 return weighted_loss(self.net.readout, found), count

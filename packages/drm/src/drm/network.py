@@ -178,7 +178,9 @@ class DRMNet(DRMNode):
         later = None if confounds is None else confounds.unsqueeze(0)
         return self.run(stimulus, later)[0][0]
 
-    def run(self, stimulus: Tensor | np.ndarray, confounds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def run(
+        self, stimulus: Tensor | np.ndarray, confounds: Tensor | None = None, *, ticks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return predicted measurements and activity for a stretch of time.
 
         The stretch follows on what was run before, until `reset`.
@@ -190,10 +192,13 @@ class DRMNet(DRMNode):
             its time and batch count.
         confounds : Tensor of shape (time, batch, confound), optional
             Confounds for the readout; NaN where missing.
+        ticks : Tensor of int, shape (tick,), optional
+            Places in the stretch whose measurements are wanted; all by default. Of a few, less is
+            computed and held.
 
         Returns
         -------
-        responses : Tensor, shape (time, batch, measurement)
+        responses : Tensor, shape (time, batch, measurement) or (tick, batch, measurement)
         activity : Tensor, shape (time, batch, unit)
             Outputs of all units, population after population.
 
@@ -214,7 +219,7 @@ class DRMNet(DRMNode):
             activity = self._run_vectorised(self._assembly, stimulus, noise)
         else:
             activity = self._run_one_by_one(stimulus, noise)
-        responses = self._read(activity, confounds)
+        responses = self._read(activity, confounds, None if ticks is None else ticks.to(activity.device))
         for watcher in list(self._watchers.values()):
             watcher(dict(zip(self.names, activity.split(self.sizes, dim=-1), strict=True)), self.population_states())
         return responses, activity
@@ -360,12 +365,13 @@ class DRMNet(DRMNode):
             outputs[i] = self._respond(i, arriving, noise[i])
         return outputs
 
-    def _read(self, activity: Tensor, confounds: Tensor | None) -> Tensor:
+    def _read(self, activity: Tensor, confounds: Tensor | None, ticks: Tensor | None) -> Tensor:
         if type(self.readout).forward is DRMReadout.forward:
-            return self.readout.run(activity, confounds)
+            return self.readout.run(activity, confounds, ticks)
         given = [None] * activity.shape[0] if confounds is None else list(confounds)
-        ticks = zip(activity, given, strict=True)
-        return torch.stack([self.readout(x.split(self.sizes, dim=-1), c) for x, c in ticks])
+        each = zip(activity, given, strict=True)
+        responses = torch.stack([self.readout(x.split(self.sizes, dim=-1), c) for x, c in each])
+        return responses if ticks is None else responses[ticks]
 
     def _nodes(self) -> list[DRMNode]:
         parts = self.readout.parts()

@@ -159,6 +159,23 @@ class DRMReadout(DRMNode):
         """
         return self.project(activity)
 
+    def measure_at(self, activity: Tensor, ticks: Tensor) -> Tensor:
+        """Return the measurements in some ticks of a stretch of time, without confounds.
+
+        Parameters
+        ----------
+        activity : Tensor, shape (time, batch, n_in)
+            Outputs of all populations, in the network's order; what is remembered is that of the
+            whole stretch.
+        ticks : Tensor of int, shape (tick,)
+            Places in the stretch.
+
+        Returns
+        -------
+        Tensor, shape (tick, batch, n_out)
+        """
+        return self.measure(activity).index_select(0, ticks)
+
     def confounded(self, confounds: Tensor) -> Tensor:
         """Return what confounds add to the measurements.
 
@@ -174,7 +191,7 @@ class DRMReadout(DRMNode):
         present = confounds if self.lagged is None else self.lagged(confounds)
         return functional.linear(present, self.confound_weight)
 
-    def run(self, activity: Tensor, confounds: Tensor | None = None) -> Tensor:
+    def run(self, activity: Tensor, confounds: Tensor | None = None, ticks: Tensor | None = None) -> Tensor:
         """Return the predicted measurements of a stretch of time.
 
         Parameters
@@ -183,10 +200,12 @@ class DRMReadout(DRMNode):
             Outputs of all populations, in the network's order.
         confounds : Tensor of shape (time, batch, n_confounds), optional
             Confounds; NaN where missing.
+        ticks : Tensor of int, shape (tick,), optional
+            Places in the stretch whose measurements are wanted; all by default.
 
         Returns
         -------
-        Tensor, shape (time, batch, n_out)
+        Tensor, shape (time, batch, n_out) or (tick, batch, n_out)
 
         Raises
         ------
@@ -196,8 +215,11 @@ class DRMReadout(DRMNode):
         n_given = 0 if confounds is None else confounds.shape[-1]
         if n_given != self.n_confounds:
             raise ValueError(f"{type(self).__name__} expects {self.n_confounds} confounds, got {n_given}.")
-        measurements = self.measure(activity)
-        return measurements if confounds is None else measurements + self.confounded(confounds)
+        measurements = self.measure(activity) if ticks is None else self.measure_at(activity, ticks)
+        if confounds is None:
+            return measurements
+        added = self.confounded(confounds)
+        return measurements + (added if ticks is None else added.index_select(0, ticks))
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, x: Sequence[Tensor], confounds: Tensor | None = None

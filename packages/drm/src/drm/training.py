@@ -22,7 +22,7 @@ from drm.progress import ProgressBar
 from drm.readout import DRMReadout
 from drm.shrinkage import EdgeLasso, decay_weights
 
-__all__ = ["DRM", "DataIterator", "Losses", "loss_weights", "weighted_loss", "windows"]
+__all__ = ["DRM", "DataIterator", "Losses", "loss_weights", "measured", "weighted_loss", "windows"]
 
 
 class DataIterator(Protocol):
@@ -365,26 +365,31 @@ class DRM:
         self.net.reset()
         running = _Running(self.net.readout)
         n_given, n_all = 0, len(data_iter) if isinstance(data_iter, Sized) else None
-        held: dict[str, Tensor | None] | None = None
+        held: tuple[Tensor, Tensor | None] | None = None
         state = None
         for block in windows(data_iter, cutoff):
             if state is not None:
                 self.net.state = state
-            again = 0 if held is None else _stimulus(held).shape[0]
-            held = block if held is None else _join(held, block)
+            again = 0 if held is None else held[0].shape[0]
+            stimulus, confounds = _stimulus(block), block["confounds"]
+            if held is not None:
+                stimulus = torch.cat([held[0], stimulus])
+                confounds = None if confounds is None or held[1] is None else torch.cat([held[1], confounds])
+            response, ticks = measured(_response(block))
+            ticks = ticks + again
             # The next window starts again from the state at this tick.
-            n_ticks = _stimulus(held).shape[0]
-            turn = max(0, n_ticks - burn_in)
-            before, after = _part(held, slice(0, turn)), _part(held, slice(turn, n_ticks))
+            turn = max(0, stimulus.shape[0] - burn_in)
             predicted = []
-            if turn > 0:
-                predicted.append(self.net.run(_stimulus(before), before["confounds"])[0])
-            state = self.net.state
-            if turn < n_ticks:
-                predicted.append(self.net.run(_stimulus(after), after["confounds"])[0])
-            self._step(torch.cat(predicted)[again:], _response(block), running)
-            held = after
-            n_given += n_ticks - again
+            for part in (slice(0, turn), slice(turn, stimulus.shape[0])):
+                if part.start == turn:
+                    state = self.net.state
+                    held = stimulus[part], None if confounds is None else confounds[part]
+                if part.start < part.stop:
+                    own = ticks[(ticks >= part.start) & (ticks < part.stop)] - part.start
+                    given = None if confounds is None else confounds[part]
+                    predicted.append(self.net.run(stimulus[part], given, ticks=own)[0])
+            self._step(torch.cat(predicted), response, running)
+            n_given += stimulus.shape[0] - again
             if bar is not None and n_all:
                 bar.part(n_given / n_all)
         return running.mean()
@@ -495,8 +500,9 @@ class DRM:
         self.net.reset()
         running = _Running(self.net.readout)
         for block in windows(data_iter, None):
-            predicted, _ = self.net.run(_stimulus(block), block["confounds"])
-            running.add(self.losses(predicted, _response(block)))
+            response, ticks = measured(_response(block))
+            predicted, _ = self.net.run(_stimulus(block), block["confounds"], ticks=ticks)
+            running.add(self.losses(predicted, response))
         return running.mean()
 
     def check_data(self, data_iter: DataIterator) -> None:
@@ -595,6 +601,24 @@ def windows(data_iter: DataIterator, cutoff: int | None) -> Iterator[dict[str, T
         yield data_iter.next_block(int(size))
 
 
+def measured(response: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the ticks in which anything was measured.
+
+    Parameters
+    ----------
+    response : Tensor, shape (time, batch, measurement)
+        NaN where nothing was measured.
+
+    Returns
+    -------
+    response : Tensor, shape (tick, batch, measurement)
+        Of those ticks.
+    ticks : Tensor of int, shape (tick,)
+    """
+    ticks = torch.nonzero(~torch.isnan(response).flatten(1).all(1)).flatten()
+    return response[ticks], ticks
+
+
 def _stimulus(block: dict[str, Tensor | None]) -> Tensor:
     stimulus = block["stimulus"]
     if stimulus is None:
@@ -607,15 +631,3 @@ def _response(block: dict[str, Tensor | None]) -> Tensor:
     if response is None:
         raise ValueError("The data have no response to learn from.")
     return response
-
-
-def _part(block: dict[str, Tensor | None], ticks: slice) -> dict[str, Tensor | None]:
-    return {name: None if part is None else part[ticks] for name, part in block.items()}
-
-
-def _join(first: dict[str, Tensor | None], second: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
-    joined: dict[str, Tensor | None] = {}
-    for name, part in first.items():
-        other = second[name]
-        joined[name] = None if part is None or other is None else torch.cat([part, other])
-    return joined
