@@ -11,7 +11,7 @@ ten minutes of BOLD.
 import itertools
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -209,6 +209,34 @@ def side_by_side(series: np.ndarray, length: int, lead: int) -> np.ndarray:
     return np.stack([padded[start : start + lead + length] for start in range(0, len(series), length)], axis=1)
 
 
+class NotedLoss(DRMLoss):
+    """The mean squared error, which is remembered."""
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        value = super().forward(prediction, target)
+        self.latest = float(value.detach())
+        return value
+
+
+class PolyakSteps(torch.optim.Optimizer):
+    """Descent by the loss over the squared norm of its gradient, times the gradient.
+
+    Where the least loss is 0, as without noise, no step of a convex loss leads away from where that is.
+    Adam moves every weight by the same, be its gradient noise or not, and so leads away.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], loss: NotedLoss) -> None:
+        super().__init__(parameters, {"lr": 1.0})
+        self.loss = loss
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        moved = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        square = sum(float(p.grad.square().sum()) for p in moved)
+        for parameter in moved:
+            parameter -= self.loss.latest / square * parameter.grad
+
+
 def brain(
     repeats: int, n_regions: int = 400, resolution: float = 2.0, n_stretches: int = 10, seconds_each: float = 60.0
 ) -> list[dict[str, Any]]:
@@ -248,7 +276,8 @@ def brain(
         pairs = zip(truth, model.populations, strict=True)
         return sum(float((weight - b.weight).detach().square().sum()) for weight, b in pairs) ** 0.5
 
-    trainer = DRM(model, learning_rate=1e-4)
+    loss = NotedLoss()
+    trainer = DRM(model, loss=loss, optimizer=PolyakSteps(model.parameters(), loss))
     cutoff = -(-(length + lead) // 4)
     losses, distances, times = [], [error()], []
     for _ in range(2):

@@ -184,7 +184,8 @@ def modularity_matrix(
     null : callable, default `girvan_newman_null`
         Gives the expected weights from the weights that count.
     normalise_modularity : bool, default False
-        Divide by the sum of all weights that count (the diagonal among them). An empty graph gives zeros.
+        Divide by the sum of all weights that count (the diagonal among them). An empty graph gives zeros. With the
+        default null model, derivatives are those of reverse mode (``grad``).
     sign : {"+", "-", "both"} or None, default "+"
         Keep the positive weights, the absolute values of the negative ones, or all as they are (None). "both" takes
         the modularity of the positive weights less that of the negative ones, which counts less the less negative
@@ -221,6 +222,8 @@ def modularity_matrix(
         return matrix - gamma * null(matrix)
     if sign not in ("+", "-", "both"):
         raise ValueError(f'sign must be "+", "-", "both" or None, and is {sign!r}')
+    if sign != "both" and normalise_modularity and null is girvan_newman_null:
+        return _normalised(matrix, jnp.full((*matrix.shape[:-2], 1, 1), gamma, matrix.dtype), sign)
     if sign == "both":
         positive, negative = _part(matrix, "+"), _part(matrix, "-")
         total = jnp.abs(matrix).sum((-2, -1), keepdims=True)
@@ -231,6 +234,37 @@ def modularity_matrix(
         total = part.sum((-2, -1), keepdims=True)
         modularity = part - gamma * null(part)
     return modularity * _reciprocal(total) if normalise_modularity else modularity
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _normalised(matrix: Array, gamma: Array, sign: Sign) -> Array:
+    """Return the normalised modularity matrix of one part of the weights, under the configuration model.
+
+    Its derivatives are written down, so that of arrays of the matrices' size only the weights themselves are kept.
+    """
+    return _normalised_forward(matrix, gamma, sign)[0]
+
+
+def _normalised_forward(matrix: Array, gamma: Array, sign: Sign):
+    part = _part(matrix, sign)
+    rows, columns = part.sum(-1, keepdims=True), part.sum(-2, keepdims=True)
+    share = _reciprocal(rows.sum(-2, keepdims=True))
+    return part * share - gamma * (rows * share**2) * columns, (matrix, gamma, rows, columns, share)
+
+
+def _normalised_backward(sign: Sign, kept: tuple[Array, ...], cotangent: Array):
+    matrix, gamma, rows, columns, share = kept
+    part, pull_back = jax.vjp(partial(_part, sign=sign), matrix)
+    to_rows = jnp.einsum("...rs,...s->...r", cotangent, columns[..., 0, :])[..., None]
+    to_columns = jnp.einsum("...rs,...r->...s", cotangent, rows[..., 0])[..., None, :]
+    expected = (rows * to_rows).sum(-2, keepdims=True)
+    found = (cotangent * part).sum(-1, keepdims=True).sum(-2, keepdims=True)
+    to_total = 2 * gamma * share**3 * expected - share**2 * found
+    to_part = cotangent * share - gamma * share**2 * (to_rows + to_columns) + to_total
+    return *pull_back(to_part), -(share**2) * expected
+
+
+_normalised.defvjp(_normalised_forward, _normalised_backward)
 
 
 def coaffiliation(
