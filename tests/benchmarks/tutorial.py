@@ -16,6 +16,8 @@ values; the time of an epoch is that of 8 further ones. ``constant-potts`` and `
 *other* objectives, which need no matrix: 20,000 further epochs, since a fit's preparation takes seconds. Of each length
 the shorter of two fits counts.
 
+``fits`` are whole fits of our model with default settings otherwise: seconds on the clock, compilation included.
+
 *Measures*: seconds of the process an epoch, median, compilation apart, on one core. Memory is the peak of the process
 while it compiles and trains above what it held with the scans. "To 1 %" is the time of as many epochs as it takes
 until the objective stays within 1 % of its last value, of 200 epochs (the model's default) for the objectives without
@@ -44,6 +46,16 @@ from tutorial_real import EPOCHS, courses, epochs_to_one_percent, set_up
 COLUMNS = ("row", "peer_seconds", "seconds", "ratio", "target", "largest_difference", "peak_gib_above_scans", "remark")
 EPOCHS_A_REPEAT, N_FREE_EPOCHS, N_MANY_EPOCHS = 4, 200, 20_002
 PEER = "a textbook's way, scan by scan"
+
+FITS: dict[str, dict[str, Any]] = {
+    "likelihood (defaults)": {},
+    "constant Potts": {"objective": "constant_potts"},
+    "constant Potts, resolution of the halves, refined": {
+        "objective": "constant_potts",
+        "resolution": "halves",
+        "refine": True,
+    },
+}
 
 Result = dict[str, Any]
 
@@ -209,6 +221,30 @@ def model(repeats: int, *, objective: Literal["rectified", "constant_potts", "co
     return [_line(row, "conn.models.DynamicCommunityModel", found, target, np.nan, remark)]
 
 
+def whole_fits(repeats: int) -> list[Result]:
+    """Return the seconds on the clock of whole fits, compilation included, each once."""
+    del repeats
+    from conn.data import fetch_msc
+    from conn.models import DynamicCommunityModel
+
+    scans = fetch_msc().time_series
+    results = []
+    for name, settings in FITS.items():
+        begin = time.perf_counter()
+        model = DynamicCommunityModel(10, progress=False, **settings).fit(scans)
+        results.append(
+            {
+                "row": f"whole fit, {name}",
+                "dtype": "float32",
+                "peer": "",
+                "cores": len(os.sched_getaffinity(0)),
+                "seconds": time.perf_counter() - begin,
+                "remark": f"{len(np.unique(model.labels_))} communities",
+            }
+        )
+    return results
+
+
 def _to_one_percent(seconds: float) -> str:
     whole, short = courses("whole").get(0), courses("short").get(0)
     complete = whole is not None and len(whole["losses"]) == EPOCHS
@@ -243,6 +279,7 @@ ROWS: dict[str, Callable[[int], list[Result]]] = {
     "rectified": functools.partial(model, objective="rectified"),
     "constant-potts": functools.partial(model, objective="constant_potts"),
     "correlation": functools.partial(model, objective="correlation"),
+    "fits": whole_fits,
 }
 
 
