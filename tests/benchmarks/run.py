@@ -7,6 +7,7 @@ with a `main`, gets the arguments that are not known here, and writes its result
 import argparse
 import importlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -124,7 +125,14 @@ def _sections(results: list[dict[str, Any]]) -> str:
     if measured:
         text = "What compiled programs ask for beside inputs and outputs, in float32; nothing is run."
         sections.append(f"## Temporary memory\n\n{text}\n\n{_markdown([_memory_cells(row) for row in measured])}")
-    alone = [result for result in results if "peak_gib" in result]
+    trained = [result for result in results if "distances" in result]
+    if trained:
+        text = (
+            "Two epochs, without a peer. A distance is that of all weights from the planted ones, at first and after each "
+            "epoch. Memory is the peak of the process."
+        )
+        sections.append(f"## Training\n\n{text}\n\n{_markdown([_training_cells(row) for row in trained])}")
+    alone = [result for result in results if "peak_gib" in result and result not in trained]
     if alone:
         text = (
             "What nobody else has, each row in a process of its own on as many cores as it says. Memory is the peak of "
@@ -144,7 +152,7 @@ def _timed_cells(result: dict[str, Any]) -> dict[str, str]:
         "peer": result["peer"],
         "seconds, ours / peer": f"{result['seconds']:.3g} / {result['peer_seconds']:.3g}",
         "ratio (target)": f"**{ratio}**, missed" if result["ratio"] < result["target"] else ratio,
-        "difference": f"{result['largest_difference']:.0e}",
+        "difference": "" if math.isnan(result["largest_difference"]) else f"{result['largest_difference']:.0e}",
         "compiling (s)": f"{result['compilation_seconds']:.1f}" if "compilation_seconds" in result else "",
         "memory": ", peer ".join(f"{size / whole:.2f}" for size in asked) if whole else "",
         "remark": result.get("remark", ""),
@@ -170,6 +178,18 @@ def _alone_cells(result: dict[str, Any]) -> dict[str, str]:
         "seconds": f"{result['seconds']:.3g}" + (f" (whole brain, computed: {whole:.0f})" if whole else ""),
         "compiling (s)": f"{result['compilation_seconds']:.1f}",
         "difference (allowed)": f"{result['largest_difference']:.0e} ({result['largest_difference_allowed']:g})",
+        "peak memory, GiB (allowed)": memory if result["passed"] else f"**{memory}**, missed",
+    }
+
+
+def _training_cells(result: dict[str, Any]) -> dict[str, str]:
+    memory = f"{result['peak_gib']:.2f} ({result['peak_gib_allowed']:g})"
+    return {
+        "row": f"{result['row']}, {result['dtype']}",
+        "cores": str(result["cores"]),
+        "seconds of each": ", ".join(f"{spent:.0f}" for spent in result["seconds_of_each"]),
+        "losses": ", ".join(f"{loss:.2e}" for loss in result["losses"]),
+        "distances": ", ".join(f"{distance:.3f}" for distance in result["distances"]),
         "peak memory, GiB (allowed)": memory if result["passed"] else f"**{memory}**, missed",
     }
 
