@@ -128,8 +128,8 @@ def _sections(results: list[dict[str, Any]]) -> str:
     trained = [result for result in results if "distances" in result]
     if trained:
         text = (
-            "Two epochs, without a peer. A distance is that of all weights from the planted ones, at first and after each "
-            "epoch. Memory is the peak of the process."
+            "Two epochs, without a peer. A distance is that of all weights from the planted ones, at first and after "
+            "each epoch. Memory is the peak of the process."
         )
         sections.append(f"## Training\n\n{text}\n\n{_markdown([_training_cells(row) for row in trained])}")
     alone = [result for result in results if "peak_gib" in result and result not in trained]
