@@ -195,8 +195,10 @@ def by_states(made: CommunitySimulation, model: Any) -> float:
     return float(table[linear_sum_assignment(table, maximize=True)].mean())
 
 
-def one_seed(n_regions: int, mean_dwell: float, seed: int, widths: dict[str, int]) -> dict[str, float]:
-    """Return every measure of one simulation."""
+def one_seed(
+    n_regions: int, mean_dwell: float, seed: int, *, widths: dict[str, int], with_refined: bool
+) -> dict[str, float]:
+    """Return every measure of one simulation; the sixty searches for a resolution take most of the time."""
     snr = RATIOS[n_regions]
     made = simulate_communities(n_regions=n_regions, mean_dwell=mean_dwell, snr=snr, rng=seed)
     planted = made.activity.astype(float)
@@ -211,7 +213,9 @@ def one_seed(n_regions: int, mean_dwell: float, seed: int, widths: dict[str, int
     start = factor_start(scans.small, N_COMMUNITIES, None)
     results["ARI, positive factors"] = adjusted_rand_score(made.communities, start.argmax(1))
     models = {objective: fitted(made, objective) for objective in ("likelihood", "constant_potts")}
-    for objective, model in (models | {"refined, chosen resolution": refined(made)}).items():
+    if with_refined:
+        models["refined, chosen resolution"] = refined(made)
+    for objective, model in models.items():
         order = in_planted_order(model.labels_, made.communities)
         results[f"ARI, ours: {objective}"] = adjusted_rand_score(made.communities, model.labels_)
         results[f"r, ours: {objective}"] = mean_correlation(model.dynamics_[:, order], planted)
@@ -264,11 +268,13 @@ def chosen_widths(n_regions: int, mean_dwell: float) -> dict[str, int]:
     }
 
 
-def setting(repeats: int, *, n_regions: int, mean_dwell: float) -> list[dict[str, Any]]:
+def setting(repeats: int, *, n_regions: int, mean_dwell: float, with_refined: bool = True) -> list[dict[str, Any]]:
     """Return all measures of one size and dwell; the seeds are fixed, whatever the repeats."""
     widths = chosen_widths(n_regions, mean_dwell)
     print(f"{n_regions} regions, dwell {mean_dwell:g}: widths {widths}", flush=True)
-    return _over_seeds(n_regions, mean_dwell, partial(one_seed, n_regions, mean_dwell, widths=widths))
+    return _over_seeds(
+        n_regions, mean_dwell, partial(one_seed, n_regions, mean_dwell, widths=widths, with_refined=with_refined)
+    )
 
 
 def states(repeats: int, *, n_regions: int, mean_dwell: float) -> list[dict[str, Any]]:
@@ -307,7 +313,12 @@ def _over_seeds(n_regions: int, mean_dwell: float, measured: Callable[[int], dic
 
 ROWS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
     f"{prefix}{n_regions}-{dwell}": partial(measure, n_regions=n_regions, mean_dwell=float(dwell))
-    for prefix, measure in (("", setting), ("oracle-", oracles), ("states-", states))
+    for prefix, measure in (
+        ("", setting),
+        ("default-", partial(setting, with_refined=False)),
+        ("oracle-", oracles),
+        ("states-", states),
+    )
     for n_regions in (100, 400)
     for dwell in (20, 60)
 }

@@ -448,3 +448,10 @@ def test_labels_of_two_orders_of_the_same_parcels_are_joined_by_centroid(real_da
     assert (seventeen[places].to_numpy() == seven[places].to_numpy()).all(1).sum() < 20
     assert (joined.to_numpy() != seven["network"].to_numpy()).sum() > 50
     assert normalized_mutual_info_score(joined, seventeen["network"]) > 0.65
+
+
+def test_many_regions_with_little_in_common_stay_apart():
+    # Started with all loadings of a region taken together, this ended in two communities of noise.
+    made = simulate_communities(n_regions=400, mean_dwell=20.0, snr=0.045, rng=0)
+    model = DynamicCommunityModel(8, n_epochs=15, progress=False).fit(made.time_series)
+    assert adjusted_rand_score(made.communities, model.labels_) > 0.8

@@ -1,5 +1,6 @@
 """Causal convolution of many long series, each with a response of its own, in little memory."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,7 +35,9 @@ def convolved(series: Tensor, response: Tensor, ticks: Tensor | None = None) -> 
     """
     n_ticks = series.shape[0] - response.shape[1] + 1
     if n_ticks > _FEW_TICKS:
-        transformed = torch.compiler.disable(_convolved) if torch.compiler.is_compiling() else _convolved
+        transformed: Callable[..., Tensor] = _convolved
+        if torch.compiler.is_compiling():
+            transformed = torch.compiler.disable(_convolved)  # pyright: ignore[reportAssignmentType]
         return transformed(series, response, ticks)
     kernel = response.flip(1).unsqueeze(1)
     result = functional.conv1d(series.permute(1, 2, 0), kernel, groups=response.shape[0]).permute(2, 0, 1)

@@ -95,7 +95,11 @@ class LikelihoodObjective:
 
     def initial(self, restart: int) -> SwitchingParameters:
         start = factor_start(self.scans.small, self.n_communities, restart_rng(self.seed, restart))
-        return starting_parameters(start, self.scans.standardised)
+        # A region follows the community that explains most of it: were all its loadings taken together, communities of
+        # many regions with little in common would be expected to say far more than they do, and be found off.
+        power = np.maximum(start, 1e-6) ** 2
+        shared = power.sum(1)
+        return starting_parameters(power / shared[:, None], start.max(1), 1 - shared, self.scans.standardised)
 
     def step(self, state: SwitchingParameters) -> tuple[SwitchingParameters, dict[str, Array]]:
         scans = self.scans
@@ -293,8 +297,8 @@ def _likeliest(logits: Array, labels: NDArray[np.integer]) -> Array:
 def switching_of(affiliation: NDArray[np.floating], scans: Scans) -> SwitchingParameters:
     """Return when given communities are on, learned with the affiliation held."""
     fixed = jnp.asarray(affiliation, scans.series.dtype)
-    parameters = starting_parameters(0.5 * affiliation, scans.standardised)
-    parameters = parameters._replace(probability=fixed)
+    size = 0.5 * affiliation.max(1)
+    parameters = starting_parameters(affiliation, size, 1 - 0.25 * (affiliation**2).sum(1), scans.standardised)
     share = jnp.asarray(scans.share, scans.series.dtype)
     for _ in range(SWITCHING_STEPS):
         parameters, _ = _learned(parameters, scans.standardised, scans.valid, share, scans.stride, fixed)

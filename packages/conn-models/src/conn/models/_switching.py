@@ -232,18 +232,22 @@ def per_frame(switch: Float[Array, "2"], stride: int) -> Float[Array, "2"]:
     return switch * (1 - remembered ** (1 / stride)) / (1 - remembered)
 
 
-def starting_parameters(start: NDArray[np.floating], scans: Array) -> SwitchingParameters:
-    """Return parameters to begin from, which weigh regions as loadings of shape (region, community) do."""
+def starting_parameters(
+    probability: NDArray[np.floating], size: NDArray[np.floating], noise: NDArray[np.floating], scans: Array
+) -> SwitchingParameters:
+    """Return parameters to begin from.
+
+    Beside the probability that a region follows a community (region, community): how large its loading is on the one
+    that it follows (region,), of a signal that is on all the time, and the variance of its noise (region,).
+    """
     dtype = scans.dtype
     # A signal that is on half of the time has twice the power of its mean while it is on.
-    loading = np.sqrt(2) * np.maximum(start, 1e-6)
-    whole = loading.sum(1, keepdims=True)
-    mean = float(np.clip(loading.max(1).mean(), 0.05, 0.95))
+    loading = np.sqrt(2) * np.maximum(size, 1e-6)
     return SwitchingParameters(
-        probability=jnp.asarray(loading / whole, dtype),
-        loading=jnp.asarray(np.broadcast_to(whole, loading.shape), dtype),
-        variance=jnp.zeros(loading.shape, dtype),
-        noise=jnp.asarray(np.maximum(1 - (start**2).sum(1), 0.2), dtype),
-        mean_loading=jnp.asarray(mean, dtype),
+        probability=jnp.asarray(probability, dtype),
+        loading=jnp.asarray(np.broadcast_to(loading[:, None], probability.shape), dtype),
+        variance=jnp.zeros(probability.shape, dtype),
+        noise=jnp.asarray(np.maximum(noise, 0.2), dtype),
+        mean_loading=jnp.asarray(np.clip(loading.mean(), 0.05, 0.95), dtype),
         switch=jnp.full(2, 1 / 16, dtype),
     )
