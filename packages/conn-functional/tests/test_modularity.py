@@ -221,3 +221,26 @@ def test_gradients_are_finite_where_a_sign_is_absent(sign):
 def test_what_cannot_be_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("sign", ["+", "-"])
+def test_the_written_derivative_is_that_of_the_general_way(sign):
+    rng = np.random.default_rng(0)
+    graphs = jnp.asarray(rng.normal(size=(3, 6, 6))).at[2].set(0.0)  # directed, and an empty one
+    probe = jnp.asarray(rng.normal(size=(3, 6, 6)))
+
+    def value(null, graphs, gamma):
+        made = modularity_matrix(graphs, gamma=gamma, null=null, normalise_modularity=True, sign=sign)
+        return (probe * made**2).sum() + (probe * made).sum()
+
+    written = jax.value_and_grad(lambda *a: value(girvan_newman_null, *a), (0, 1))(graphs, 1.5)
+    general = jax.value_and_grad(lambda *a: value(lambda a: girvan_newman_null(a), *a), (0, 1))(graphs, 1.5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), written, general)
+
+
+def test_several_resolutions_at_once_and_whole_numbers():
+    graph = np.array([[0, 2, 1], [2, 0, 0], [1, 0, 0]])
+    gammas = jnp.array([0.5, 1.5])
+    both = modularity_matrix(graph, gamma=gammas[:, None, None], normalise_modularity=True)
+    for gamma, one in zip(gammas, both, strict=True):
+        np.testing.assert_allclose(modularity_matrix(graph, gamma=gamma, normalise_modularity=True), one, atol=1e-6)

@@ -379,20 +379,23 @@ class DRM:
             ticks = ticks + again
             # The next window starts again from the state at this tick.
             turn = max(0, stimulus.shape[0] - burn_in)
-            predicted = []
-            for part in (slice(0, turn), slice(turn, stimulus.shape[0])):
-                if part.start == turn:
-                    state = self.net.state
-                    held = stimulus[part], None if confounds is None else confounds[part]
-                if part.start < part.stop:
-                    own = ticks[(ticks >= part.start) & (ticks < part.stop)] - part.start
-                    given = None if confounds is None else confounds[part]
-                    predicted.append(self.net.run(stimulus[part], given, ticks=own)[0])
+            before, after = slice(0, turn), slice(turn, stimulus.shape[0])
+            predicted = self._predicted(stimulus, confounds, ticks, before)
+            state = self.net.state
+            predicted += self._predicted(stimulus, confounds, ticks, after)
+            held = stimulus[after], None if confounds is None else confounds[after]
             self._step(torch.cat(predicted), response, running)
             n_given += stimulus.shape[0] - again
             if bar is not None and n_all:
                 bar.part(n_given / n_all)
         return running.mean()
+
+    def _predicted(self, stimulus: Tensor, confounds: Tensor | None, ticks: Tensor, part: slice) -> list[Tensor]:
+        """Run a part of a window, and return what is predicted at those of the `ticks` that lie in it."""
+        if part.start == part.stop:
+            return []
+        own = ticks[(ticks >= part.start) & (ticks < part.stop)] - part.start
+        return [self.net.run(stimulus[part], None if confounds is None else confounds[part], ticks=own)[0]]
 
     def losses(self, predicted: Tensor, response: Tensor) -> dict[str, tuple[Tensor, int]]:
         """Return the loss of each readout, and of how many measured elements it is the mean.

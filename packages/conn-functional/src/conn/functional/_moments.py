@@ -360,7 +360,7 @@ def _added_up(array: Array, axis: int) -> Array:
     XLA's own sums on a CPU hold all that is summed, and read entries that lie far apart one after the other: they took
     two to six times as long. A product with another axis as batch copies everything first.
     """
-    axis, last = axis % array.ndim, []
+    last = []
     while (size := array.shape[axis]) > 1:
         if size % 2:
             last.append(jax.lax.index_in_dim(array, size - 1, axis, keepdims=False))

@@ -185,7 +185,7 @@ def modularity_matrix(
         Gives the expected weights from the weights that count.
     normalise_modularity : bool, default False
         Divide by the sum of all weights that count (the diagonal among them). An empty graph gives zeros. With the
-        default null model, derivatives are those of reverse mode (``grad``).
+        default null model and one gamma, derivatives are those of reverse mode (``grad``).
     sign : {"+", "-", "both"} or None, default "+"
         Keep the positive weights, the absolute values of the negative ones, or all as they are (None). "both" takes
         the modularity of the positive weights less that of the negative ones, which counts less the less negative
@@ -222,7 +222,7 @@ def modularity_matrix(
         return matrix - gamma * null(matrix)
     if sign not in ("+", "-", "both"):
         raise ValueError(f'sign must be "+", "-", "both" or None, and is {sign!r}')
-    if sign != "both" and normalise_modularity and null is girvan_newman_null:
+    if sign != "both" and normalise_modularity and null is girvan_newman_null and jnp.ndim(gamma) == 0:
         return _normalised(matrix, jnp.full((*matrix.shape[:-2], 1, 1), gamma, matrix.dtype), sign)
     if sign == "both":
         positive, negative = _part(matrix, "+"), _part(matrix, "-")
